@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ground/error.h"
+
+#include <errno.h>
+
+typedef struct {
+	guint partition;
+} DpsErrorPrivate;
+
+static void
+dps_error_private_init(DpsErrorPrivate *private)
+{
+	private->partition = 0;
+}
+
+static void
+dps_error_private_copy(const DpsErrorPrivate *from, DpsErrorPrivate *to)
+{
+	*to = *from;
+}
+
+static void
+dps_error_private_clear(DpsErrorPrivate *private)
+{
+}
+
+G_DEFINE_EXTENDED_ERROR(DpsError, dps_error)
+
+static const char *const code_names[] = {
+	[DPS_ERROR_INVALID] = "invalid",	 [DPS_ERROR_NOT_FOUND] = "not-found",
+	[DPS_ERROR_NO_TABLE] = "no-table",	 [DPS_ERROR_CORRUPT] = "corrupt",
+	[DPS_ERROR_UNSUPPORTED] = "unsupported", [DPS_ERROR_REFUSED] = "refused",
+	[DPS_ERROR_AMBIGUOUS] = "ambiguous",	 [DPS_ERROR_BUSY] = "busy",
+	[DPS_ERROR_PERMISSION] = "permission",	 [DPS_ERROR_IO] = "io",
+	[DPS_ERROR_NO_SPACE] = "no-space",	 [DPS_ERROR_CHANGED] = "changed",
+};
+
+const char *
+dps_error_code_to_string(int code)
+{
+	if (code < DPS_ERROR_INVALID || code >= (int)G_N_ELEMENTS(code_names))
+		return "unknown";
+
+	return code_names[code];
+}
+
+guint
+dps_error_get_partition(const GError *error)
+{
+	if (!error || error->domain != DPS_ERROR)
+		return 0;
+
+	return dps_error_get_private(error)->partition;
+}
+
+void
+dps_error_set_partition(GError **error, guint partition)
+{
+	DpsErrorPrivate *private;
+
+	if (!error || !*error || (*error)->domain != DPS_ERROR)
+		return;
+
+	private = dps_error_get_private(*error);
+	if (private->partition == 0)
+	private->partition = partition;
+}
+
+gboolean
+dps_throw(GError **error, DpsError code, const char *format, ...)
+{
+	va_list args;
+
+	if (!error)
+		return FALSE;
+
+	va_start(args, format);
+	*error = g_error_new_valist(DPS_ERROR, (int)code, format, args);
+	va_end(args);
+	return FALSE;
+}
+
+gboolean
+dps_throw_partition(GError **error, guint partition, DpsError code, const char *format, ...)
+{
+	va_list args;
+
+	if (!error)
+		return FALSE;
+
+	va_start(args, format);
+	*error = g_error_new_valist(DPS_ERROR, (int)code, format, args);
+	va_end(args);
+	dps_error_set_partition(error, partition);
+	return FALSE;
+}
+
+/* What a caller can do about a failed system call decides its code. */
+static DpsError
+code_from_errno(int errnum)
+{
+	switch (errnum) {
+	case ENOENT:
+	case ENOTDIR:
+	case ENODEV:
+	case ENXIO:
+	case ENOMEDIUM:
+		return DPS_ERROR_NOT_FOUND;
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return DPS_ERROR_PERMISSION;
+	case EBUSY:
+	case EAGAIN: /* flock(2) with LOCK_NB */
+	case ETXTBSY:
+		return DPS_ERROR_BUSY;
+	case ENOSPC:
+	case EDQUOT:
+	case EFBIG:
+		return DPS_ERROR_NO_SPACE;
+	case EINVAL:
+	case ENAMETOOLONG:
+		return DPS_ERROR_INVALID;
+	case ELOOP:
+	case EXDEV: /* openat2(2): a link that leads out of the tree */
+		return DPS_ERROR_REFUSED;
+	case ENOTTY:
+	case EOPNOTSUPP:
+	case ENOSYS:
+		return DPS_ERROR_UNSUPPORTED;
+	default:
+		return DPS_ERROR_IO;
+	}
+}
+
+gboolean
+dps_throw_errno(GError **error, int errnum, const char *format, ...)
+{
+	g_autofree char *message = NULL;
+	va_list args;
+
+	if (!error)
+		return FALSE;
+
+	va_start(args, format);
+	message = g_strdup_vprintf(format, args);
+	va_end(args);
+
+	*error = g_error_new(DPS_ERROR, (int)code_from_errno(errnum), "%s: %s", message,
+			     g_strerror(errnum));
+	return FALSE;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <dps/error.h>
+
+/*
+ * One line leaves a function with an error:
+ *
+ *	return dps_throw(error, DPS_ERROR_CORRUPT, "boot sector: no 55 aa signature");
+ *
+ * Each of these returns FALSE; where a function returns a pointer, dps_throw_null().
+ */
+gboolean dps_throw(GError **error, DpsError code, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/* The same, for an error about one partition (see dps_error_get_partition()). */
+gboolean dps_throw_partition(GError **error, guint partition, DpsError code, const char *format,
+			     ...) G_GNUC_PRINTF(4, 5);
+
+/* The code that @errnum stands for, and its text behind the message.  The only such table. */
+gboolean dps_throw_errno(GError **error, int errnum, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/* Notes which partition an error that is passed on is about; keeps one that is noted already. */
+void dps_error_set_partition(GError **error, guint partition);
+
+#define dps_throw_null(...) (dps_throw(__VA_ARGS__), NULL)
+#define dps_throw_errno_null(...) (dps_throw_errno(__VA_ARGS__), NULL)

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ground/error.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void
+test_code_of_errno(void)
+{
+	static const struct {
+		int errnum;
+		DpsError code;
+	} rows[] = {
+		{ ENOENT, DPS_ERROR_NOT_FOUND }, { EROFS, DPS_ERROR_PERMISSION },
+		{ EAGAIN, DPS_ERROR_BUSY },	 { ENOSPC, DPS_ERROR_NO_SPACE },
+		{ EXDEV, DPS_ERROR_REFUSED },	 { EIO, DPS_ERROR_IO },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+
+		g_assert_false(dps_throw_errno(&error, rows[i].errnum, "disk.raw: read"));
+		g_assert_error(error, DPS_ERROR, (int)rows[i].code);
+		g_assert_true(g_str_has_prefix(error->message, "disk.raw: read: "));
+	}
+}
+
+static void
+test_partition(void)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GError) copy = NULL;
+
+	dps_throw_partition(&error, 3, DPS_ERROR_REFUSED, "partition %u", 3u);
+	copy = g_error_copy(error);
+	g_assert_cmpuint(dps_error_get_partition(copy), ==, 3);
+
+	dps_error_set_partition(&error, 4);
+	g_assert_cmpuint(dps_error_get_partition(error), ==, 3);
+
+	g_clear_error(&error);
+	g_set_error_literal(&error, G_FILE_ERROR, 1, "not ours");
+	dps_error_set_partition(&error, 4);
+	g_assert_cmpuint(dps_error_get_partition(error), ==, 0);
+	g_assert_cmpuint(dps_error_get_partition(NULL), ==, 0);
+}
+
+static void
+test_names(void)
+{
+	for (int code = DPS_ERROR_INVALID; code <= DPS_ERROR_CHANGED; code++)
+		g_assert_cmpstr(dps_error_code_to_string(code), !=, "unknown");
+
+	g_assert_cmpstr(dps_error_code_to_string(DPS_ERROR_NOT_FOUND), ==, "not-found");
+	g_assert_cmpstr(dps_error_code_to_string(0), ==, "unknown");
+	g_assert_cmpstr(dps_error_code_to_string(99), ==, "unknown");
+}
+
+int
+main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/error/code-of-errno", test_code_of_errno);
+	g_test_add_func("/error/partition", test_partition);
+	g_test_add_func("/error/names", test_names);
+	return g_test_run();
+}
