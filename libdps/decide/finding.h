@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <dps/check.h>
+
+/* hint may be NULL; path may be NULL; message is a format. */
+DpsFinding *dps_finding_new(const char *code, DpsSeverity severity, guint partition,
+			    const char *path, const char *hint, const char *format, ...)
+	G_GNUC_PRINTF(6, 7);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <dps/disk.h>
+#include "format/gpt.h"
+#include "target/medium.h"
+#include "target/partition.h"
+
+/* What the decide floor needs of a disk beyond the public door. */
+
+/* (nullable): our reading of both copies of the table; NULL unless the table is DPS_TABLE_GPT */
+const DpsGpt *dps_disk_get_gpt(DpsDisk *disk);
+
+DpsMedium *dps_disk_get_medium(DpsDisk *disk);
+
+/* One line for people: why the disk has no table that can be used; NULL when it has one. */
+const char *dps_disk_get_table_problem(DpsDisk *disk);
+
+/* (nullable): the partition with this device number (st_rdev) */
+DpsPartition *dps_disk_get_partition_by_device(DpsDisk *disk, dev_t device);

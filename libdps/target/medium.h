@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <dps/disk.h>
+#include "ground/edit.h"
+#include "ground/region.h"
+
+/*
+ * A disk's or an image's own descriptor: the lock, ordered edits with a flush behind each, reading
+ * back past the cache, and telling udev.  The only file of the library that writes to a medium.
+ */
+typedef struct _DpsMedium DpsMedium;
+
+/**
+ * dps_medium_open:
+ * @path: a block device or a regular file
+ * @flags: as dps_disk_open() has them
+ * @error: as dps_disk_open() has it
+ *
+ * Returns: (transfer full): the medium, locked when it is writable, %NULL on failure
+ */
+DpsMedium *dps_medium_open(const char *path, DpsOpenFlags flags, GError **error);
+DpsMedium *dps_medium_ref(DpsMedium *self);
+void dps_medium_unref(DpsMedium *self);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsMedium, dps_medium_unref)
+
+const char *dps_medium_get_path(DpsMedium *self);
+int dps_medium_get_fd(DpsMedium *self);		   /* lent */
+uint64_t dps_medium_get_size(DpsMedium *self);	   /* bytes */
+guint dps_medium_get_sector_size(DpsMedium *self); /* bytes; 0 for a regular file */
+dev_t dps_medium_get_device(DpsMedium *self);	   /* st_rdev; 0 for a regular file */
+gboolean dps_medium_is_device(DpsMedium *self);
+gboolean dps_medium_is_writable(DpsMedium *self);
+
+/* The whole of it. */
+DpsRegion dps_medium_get_region(DpsMedium *self);
+
+/* Drops what the page cache has of the medium, so that the next read asks the medium. */
+gboolean dps_medium_drop_cache(DpsMedium *self, uint64_t offset, uint64_t size, GError **error);
+
+/**
+ * dps_medium_write_edits:
+ * @self: a writable medium
+ * @start: added to the offset of each edit: where the editor's region starts, in bytes
+ * @edits: (element-type DpsEdit): in order; may be empty
+ * @done: (out) (optional): how many edits are on the medium, also on failure
+ * @error: %DPS_ERROR_CHANGED: old bytes are not there, and nothing was written; %DPS_ERROR_IO: a
+ *   write or a flush failed, or the medium gave other bytes back than were written
+ *
+ * Checks the old bytes of all edits, then writes each with one pwrite and one fdatasync, then drops
+ * the cached ranges, reads all of them back and compares.
+ *
+ * Returns: %TRUE when all are on the medium
+ */
+gboolean dps_medium_write_edits(DpsMedium *self, uint64_t start, GPtrArray *edits, guint *done,
+				GError **error);
+
+/**
+ * dps_medium_wait_for_udev:
+ * @self: a medium, whose writes are done
+ * @partition: (element-type guint): numbers of partitions whose type changed
+ * @type_uuids: (element-type utf8): the type that each has now
+ * @note: (out) (transfer full) (nullable): why udev does not know (not running; 5 s are over), one
+ *   line; %NULL when it does, and for files
+ *
+ * udevd watches the whole disk and reads it again when a writing descriptor is closed; while ours
+ * holds the lock it does not.  This gives up the lock, closes the writing descriptor and waits,
+ * at most 5 s, until udev's record of each partition has the new type.  The medium can only be
+ * read afterwards.
+ */
+void dps_medium_wait_for_udev(DpsMedium *self, GArray *partitions, GPtrArray *type_uuids,
+			      char **note);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <dps/tree.h>
+#include "target/blockdev.h"
+
+/* What the decide floor needs of a tree beyond the public door.  Values belong to the tree. */
+
+/* Something that is mounted at or below the tree's root. */
+typedef struct {
+	char *mount_point; /* as the tree sees it: "/", "/boot/efi" */
+	char *path;	   /* as this process can open it */
+	char *fs_type;
+	char *source;  /* as mountinfo has it */
+	char *options; /* of the mount and of the file system, joined by a comma */
+	GPtrArray *
+		backings; /* (element-type DpsBacking): what it stands on; empty: no block device */
+	uint64_t subvolume_id; /* btrfs: which subvolume, asked of the file system; 0: unknown */
+	char *subvolume;       /* its path from the top level, "/" the top level; NULL: unknown */
+	gboolean is_multi_device; /* btrfs over several devices */
+} DpsMount;
+
+/* A line of the tree's fstab. */
+typedef struct {
+	char *mount_point; /* "none" and "swap" are given as NULL */
+	char *spec; /* "UUID=…", "LABEL=…", "PARTUUID=…", "PARTLABEL=…", "/dev/…", unquoted */
+	char *fs_type;
+	char *options;
+	char *subvolume; /* btrfs: the value of subvol=, without a leading slash; or NULL */
+} DpsFstabEntry;
+
+/* A swap area in use on the running system. */
+typedef struct {
+	char *path;
+	GPtrArray *backings; /* (element-type DpsBacking): empty for files */
+	gboolean is_zram, is_file;
+} DpsSwap;
+
+DpsTree *dps_tree_open_on(const char *path, const DpsSystem *system, GError **error);
+
+GPtrArray *dps_tree_get_mounts(DpsTree *tree); /* (element-type DpsMount): the topmost of each
+						  mount point, by path */
+GPtrArray *dps_tree_get_fstab(DpsTree *tree);  /* (element-type DpsFstabEntry): in order */
+GPtrArray *dps_tree_get_swaps(DpsTree *tree);  /* (element-type DpsSwap): of the running system */
+
+/*
+ * (nullable): the mount that holds the root of the system: at "/", or at /sysroot in image mode
+ * (ostree, bootc, composefs), where / is an overlay and the file system is below.
+ */
+const DpsMount *dps_tree_get_root_mount(DpsTree *tree);
+
+/* (nullable): the topmost mount at exactly this place of the tree */
+const DpsMount *dps_tree_get_mount(DpsTree *tree, const char *mount_point);
+
+/* Whether /sysroot holds the root: an image-mode system. */
+gboolean dps_tree_is_image_mode(DpsTree *tree);
+
+/* Whether the tree is the running system's own "/" (not a chroot's). */
+gboolean dps_tree_is_running_system(DpsTree *tree);
+
+/**
+ * dps_tree_read_file:
+ * @tree: a tree
+ * @path: as the tree sees it; links are followed inside the tree only
+ * @max_size: bytes; a larger file is %DPS_ERROR_CORRUPT
+ * @error: %DPS_ERROR_NOT_FOUND, …
+ *
+ * Returns: (transfer full): the contents with a NUL behind them, %NULL on failure
+ */
+char *dps_tree_read_file(DpsTree *tree, const char *path, size_t max_size, GError **error);
+
+/* A directory of the tree or below it, opened beneath its root (O_PATH semantics do not apply:
+ * it can be read).  Returns: a descriptor that the caller closes, -1 on failure */
+int dps_tree_open_dir(DpsTree *tree, const char *path, GError **error);
