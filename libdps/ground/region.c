@@ -23,6 +23,12 @@ dps_region_over_memory(const void *mem, uint64_t size)
 	return (DpsRegion){ .fd = -1, .mem = mem, .size = size };
 }
 
+DpsRegion
+dps_region_over_reader(DpsRegionReader reader, void *data, uint64_t size)
+{
+	return (DpsRegion){ .fd = -1, .reader = reader, .reader_data = data, .size = size };
+}
+
 static gboolean
 check_bounds(const DpsRegion *self, uint64_t offset, uint64_t size, GError **error)
 {
@@ -46,7 +52,9 @@ dps_region_narrow(const DpsRegion *self, uint64_t offset, uint64_t size, DpsRegi
 	*out = (DpsRegion){
 		.fd = self->fd,
 		.mem = self->mem ? self->mem + offset : NULL,
-		.start = self->fd < 0 ? 0 : self->start + offset,
+		.reader = self->reader,
+		.reader_data = self->reader_data,
+		.start = self->mem ? 0 : self->start + offset,
 		.size = size,
 	};
 	return TRUE;
@@ -59,6 +67,10 @@ dps_region_read(const DpsRegion *self, uint64_t offset, void *buffer, size_t siz
 
 	if (!check_bounds(self, offset, size, error))
 		return FALSE;
+
+	if (self->reader)
+		return size == 0 ||
+		       self->reader(self->reader_data, self->start + offset, to, size, error);
 
 	if (self->fd < 0) {
 		if (size > 0)

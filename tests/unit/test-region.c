@@ -81,6 +81,57 @@ test_huge_start(void)
 	g_assert_cmpuint(region.start + region.size, <=, INT64_MAX);
 }
 
+/* Counts its calls, and fails when it is asked for the byte that data points at. */
+typedef struct {
+	guint calls;
+	uint64_t bad;
+} FakeReader;
+
+static gboolean
+read_fake(void *data, uint64_t offset, void *buffer, size_t size, GError **error)
+{
+	FakeReader *fake = data;
+
+	fake->calls++;
+	g_assert_cmpuint(offset, <=, sizeof(bytes));
+	g_assert_cmpuint(size, <=, sizeof(bytes) - offset);
+	if (offset <= fake->bad && fake->bad < offset + size)
+		return dps_throw(error, DPS_ERROR_IO, "the fake medium: read");
+
+	memcpy(buffer, bytes + offset, size);
+	return TRUE;
+}
+
+static void
+test_reader(void)
+{
+	FakeReader fake = { .bad = 6 };
+	DpsRegion whole = dps_region_over_reader(read_fake, &fake, sizeof(bytes));
+	g_autoptr(GError) error = NULL;
+	DpsRegion outer, inner;
+	uint8_t got[8];
+
+	g_assert_true(dps_region_read(&whole, 0, got, 6, &error));
+	g_assert_cmpmem(got, 6, bytes, 6);
+
+	g_assert_true(dps_region_narrow(&whole, 2, 6, &outer, &error));
+	g_assert_true(dps_region_narrow(&outer, 1, 3, &inner, &error));
+	g_assert_true(dps_region_read(&inner, 1, got, 2, &error));
+	g_assert_cmpmem(got, 2, bytes + 4, 2);
+	g_assert_cmpuint(fake.calls, ==, 2);
+
+	/* Nothing to read and nothing inside: the reader hears of neither. */
+	g_assert_true(dps_region_read(&inner, 3, got, 0, &error));
+	g_assert_no_error(error);
+	g_assert_false(dps_region_read(&inner, 2, got, 2, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
+	g_assert_cmpuint(fake.calls, ==, 2);
+
+	g_clear_error(&error);
+	g_assert_false(dps_region_read(&outer, 4, got, 1, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -88,6 +139,7 @@ main(int argc, char **argv)
 	g_test_add_func("/region/bounds", test_bounds);
 	g_test_add_func("/region/parts-of-parts", test_parts_of_parts);
 	g_test_add_func("/region/file", test_file);
+	g_test_add_func("/region/reader", test_reader);
 	g_test_add_func("/region/huge-start", test_huge_start);
 	return g_test_run();
 }
