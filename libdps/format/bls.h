@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <dps/types.h>
+#include "format/uki.h"
+
+/*
+ * Boot entries as the Boot Loader Specification has them and as systemd-boot and bootctl read
+ * them; loader.conf and entries.srel beside them.  Strings that come from files are valid UTF-8
+ * without control characters.
+ *
+ * Source: UAPI.1, UAPI.10; systemd-boot(7), loader.conf(5).
+ */
+
+/* A larger text file is no boot entry: none of the readers has a use for it. */
+#define DPS_BLS_MAX_FILE_SIZE (1024 * 1024)
+
+/**
+ * dps_version_compare:
+ * @a: (nullable): a version; %NULL is ""
+ * @b: (nullable): another
+ *
+ * The order of UAPI.10, which systemd also uses for partition labels.
+ *
+ * Returns: below 0, 0, above 0 as @a is older than, the same as, newer than @b
+ */
+int dps_version_compare(const char *a, const char *b);
+
+/**
+ * dps_bls_glob:
+ * @pattern: a pattern with `*`, `?` and `[…]`
+ * @text: an entry's id
+ *
+ * Returns: whether @text matches, in either case; bounded in time for any pattern
+ */
+gboolean dps_bls_glob(const char *pattern, const char *text);
+
+/* An entry's file name without its boot counter: "name+LEFT[-DONE].SUFFIX".  A value. */
+typedef struct {
+	char *id; /* "name.conf", "name.efi" */
+	gboolean is_counted;
+	guint tries_left, tries_done;
+} DpsBlsName;
+
+/**
+ * dps_bls_name_parse:
+ * @name: a file name, without directory
+ * @suffix: ".conf" or ".efi"
+ * @out: (out): clear it with dps_bls_name_clear()
+ *
+ * The last "+" counts, and only when nothing but the suffix comes after the numbers.
+ */
+void dps_bls_name_parse(const char *name, const char *suffix, DpsBlsName *out);
+void dps_bls_name_clear(DpsBlsName *name);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DpsBlsName, dps_bls_name_clear)
+
+/* Whether bootctl takes @name: at most 255 of A-Z a-z 0-9 + - _ . @ */
+gboolean dps_bls_name_is_valid(const char *name);
+
+/* (nullable): @path from the root of its partition, without a slash in front; NULL: not
+ * normalised ("..", "//", a slash behind), empty, or longer than FAT has names for */
+char *dps_bls_path_normalise(const char *path);
+
+typedef enum {
+	DPS_BLS_TYPE1 = 1, /* loader/entries/NAME.conf */
+	DPS_BLS_TYPE2 = 2, /* EFI/Linux/NAME.efi */
+} DpsBlsType;
+
+typedef enum {
+	DPS_BLS_LOADER_NONE = 0,
+	DPS_BLS_LOADER_LINUX,
+	DPS_BLS_LOADER_EFI,
+	DPS_BLS_LOADER_UKI,	/* systemd-boot 258 and newer */
+	DPS_BLS_LOADER_UKI_URL, /* systemd-boot 258 and newer */
+} DpsBlsLoader;
+
+/* Why systemd-boot does not show an entry. */
+typedef enum {
+	DPS_BLS_SHOWN = 0,
+	DPS_BLS_HIDDEN_NAME,	      /* ".x", "auto-x", or another suffix */
+	DPS_BLS_HIDDEN_NO_LOADER,     /* no linux, efi, uki or uki-url */
+	DPS_BLS_HIDDEN_CONFLICT,      /* two kinds of loader */
+	DPS_BLS_HIDDEN_ARCH,	      /* for another architecture */
+	DPS_BLS_HIDDEN_TOO_OLD,	      /* a key that this systemd-boot does not know yet */
+	DPS_BLS_HIDDEN_FILE_MISSING,  /* the loader's file is not on the same partition */
+	DPS_BLS_HIDDEN_SELF,	      /* it starts systemd-boot itself */
+	DPS_BLS_HIDDEN_NOT_PE,	      /* type #2: no PE file, or cut off in its headers */
+	DPS_BLS_HIDDEN_NO_OS_RELEASE, /* type #2: no .osrel, or no name in it */
+} DpsBlsHidden;
+
+/* What is wrong with one line or the whole of an entry. */
+typedef enum {
+	DPS_BLS_PROBLEM_UNKNOWN_KEY,
+	DPS_BLS_PROBLEM_NO_VALUE,
+	DPS_BLS_PROBLEM_BAD_PATH,  /* ignored by bootctl */
+	DPS_BLS_PROBLEM_BAD_VALUE, /* machine-id, profile, extra: not of their form */
+	DPS_BLS_PROBLEM_REPEATED,  /* a key that may be there once; the last one counts */
+	DPS_BLS_PROBLEM_CONFLICT,  /* two kinds of loader */
+	DPS_BLS_PROBLEM_NO_LOADER,
+	DPS_BLS_PROBLEM_BAD_NAME, /* the file's name: bootctl ignores it */
+	DPS_BLS_PROBLEM_NOT_TEXT, /* NUL or bytes that are no UTF-8 */
+} DpsBlsProblemKind;
+
+typedef struct {
+	DpsBlsProblemKind kind;
+	guint line;    /* 0: about the file */
+	char *message; /* one line, without the file's name */
+} DpsBlsProblem;
+
+/* One entry.  A value on the heap, freed with dps_bls_entry_free(). */
+typedef struct {
+	DpsBlsType type;
+	char *file_name;
+	char *id; /* without the boot counter; with "@PROFILE" for profiles of type #2 */
+	gboolean is_counted;
+	guint tries_left, tries_done;
+
+	char *title, *version, *machine_id, *sort_key; /* NULL: not given */
+	char *architecture;			       /* as it is written; NULL: not given */
+	DpsArch arch;	     /* of architecture, or of the PE; NONE: any, or not known */
+	DpsBlsLoader loader; /* of type #2: UKI */
+	char *path;	     /* of the loader's file, normalised; a URL for UKI_URL; NULL */
+	GPtrArray *initrds, *extras, *devicetree_overlays; /* (element-type utf8): normalised */
+	char *devicetree;
+	char *options; /* all of them, joined by a space; NULL: none */
+	guint profile; /* of a multi-profile UKI */
+
+	DpsBlsHidden hidden; /* as far as the file itself tells: see dps_bls_entry_get_hidden() */
+	GPtrArray *problems; /* (element-type DpsBlsProblem) */
+} DpsBlsEntry;
+
+/**
+ * dps_bls_entry_parse:
+ * @file_name: the name of a file in loader/entries
+ * @text: its contents
+ * @size: bytes, at most %DPS_BLS_MAX_FILE_SIZE are looked at
+ *
+ * Returns: (transfer full): the entry, whatever is wrong with it
+ */
+DpsBlsEntry *dps_bls_entry_parse(const char *file_name, const char *text, size_t size);
+
+/**
+ * dps_bls_entries_from_uki:
+ * @file_name: the name of a file in EFI/Linux
+ * @uki: (nullable): what dps_uki_read() says; %NULL: it is no PE
+ *
+ * Returns: (transfer full) (element-type DpsBlsEntry): one entry a profile, at least one
+ */
+GPtrArray *dps_bls_entries_from_uki(const char *file_name, const DpsUki *uki);
+
+void dps_bls_entry_free(DpsBlsEntry *entry);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsBlsEntry, dps_bls_entry_free)
+
+/**
+ * DpsBlsExists:
+ * @path: of a file, from the root of the entry's partition, normalised
+ *
+ * Returns: whether it is there
+ */
+typedef gboolean (*DpsBlsExists)(const char *path, gpointer data);
+
+/**
+ * dps_bls_entry_get_hidden:
+ * @entry: an entry
+ * @arch: the architecture of systemd-boot; NONE: any
+ * @systemd_version: of systemd-boot; 0: the newest
+ * @exists: (nullable): asked for the loader's file; %NULL: all files are there
+ * @data: for @exists
+ *
+ * Returns: whether and why systemd-boot does not show @entry, the first reason that it finds
+ */
+DpsBlsHidden dps_bls_entry_get_hidden(const DpsBlsEntry *entry, DpsArch arch, guint systemd_version,
+				      DpsBlsExists exists, gpointer data);
+
+/* "its architecture is another one"; for messages; "" for SHOWN */
+const char *dps_bls_hidden_to_string(DpsBlsHidden hidden);
+
+/* Whether an entry has no tries left: sorted last, started only when chosen. */
+gboolean dps_bls_entry_is_bad(const DpsBlsEntry *entry);
+
+/* The order of the menu: below 0 when @a stands above @b. */
+int dps_bls_entry_compare(const DpsBlsEntry *a, const DpsBlsEntry *b);
+
+/**
+ * dps_bls_select_default:
+ * @entries: (element-type DpsBlsEntry): those that are shown, in the order of the menu
+ * @pattern: (nullable): `default` of loader.conf
+ *
+ * Returns: the index of the entry that starts by itself, -1 when none does
+ */
+int dps_bls_select_default(GPtrArray *entries, const char *pattern);
+
+/* loader.conf.  A value. */
+typedef struct {
+	char *default_pattern; /* NULL: not given, or not understood */
+	char *preferred;       /* systemd-boot 262 and newer */
+	char *timeout;
+	GPtrArray *problems; /* (element-type DpsBlsProblem): unknown keys, keys without a value */
+} DpsLoaderConf;
+
+void dps_loader_conf_parse(const char *text, size_t size, DpsLoaderConf *out);
+void dps_loader_conf_clear(DpsLoaderConf *conf);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DpsLoaderConf, dps_loader_conf_clear)
+
+/* Who writes to loader/entries: the content of loader/entries.srel. */
+typedef enum {
+	DPS_BLS_SREL_TYPE1 = 0, /* whoever follows the specification */
+	DPS_BLS_SREL_FOREIGN,	/* somebody else: GRUB's own scripts */
+} DpsBlsSrel;
+
+DpsBlsSrel dps_bls_srel_parse(const char *text, size_t size);
+
+/*
+ * shim's BOOT<ARCH>.CSV: UTF-16LE lines "file,label,options,comment" that fallback makes boot
+ * entries of.
+ */
+typedef struct {
+	char *file;    /* beside the CSV file */
+	char *label;   /* what firmware shows */
+	char *options; /* may be "" */
+} DpsShimCsvLine;
+
+/**
+ * dps_shim_csv_parse:
+ * @bytes: a CSV file
+ * @size: bytes, at most %DPS_BLS_MAX_FILE_SIZE are looked at
+ * @error: %DPS_ERROR_CORRUPT: not UTF-16LE, or a line without file and label
+ *
+ * Returns: (transfer full) (element-type DpsShimCsvLine): the lines, at least one; %NULL on failure
+ */
+GPtrArray *dps_shim_csv_parse(const void *bytes, size_t size, GError **error);

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "format/pe.h"
+
+/*
+ * What the sections of an EFI program mean: unified kernel images, their profiles and addons, and
+ * who built the others (systemd-boot, shim, GRUB, a kernel).
+ *
+ * Source: UAPI.5; systemd-stub(7); `bootctl kernel-identify`.
+ */
+
+typedef enum {
+	DPS_EFI_PE = 0, /* an EFI program, or another PE file */
+	DPS_EFI_UKI,	/* an EFI program with .linux and .osrel */
+	DPS_EFI_ADDON,	/* an EFI program without .linux, with .cmdline, .dtb, .initrd or .ucode */
+} DpsEfiKind;
+
+/* Who built a program, by what it says of itself: .sdmagic, .sbat, the kernel's own header. */
+typedef enum {
+	DPS_EFI_BUILDER_UNKNOWN = 0,
+	DPS_EFI_BUILDER_SYSTEMD_BOOT,
+	DPS_EFI_BUILDER_SYSTEMD_STUB,
+	DPS_EFI_BUILDER_SYSTEMD_ADDON,
+	DPS_EFI_BUILDER_SHIM,
+	DPS_EFI_BUILDER_SHIM_FALLBACK, /* fb*.efi: makes boot entries out of BOOT*.CSV */
+	DPS_EFI_BUILDER_MOK_MANAGER,   /* mm*.efi */
+	DPS_EFI_BUILDER_GRUB,
+	DPS_EFI_BUILDER_FWUPD,
+	DPS_EFI_BUILDER_LINUX, /* a kernel with an EFI stub, not in a UKI */
+} DpsEfiBuilder;
+
+/* "systemd-boot", "shim", …; for messages */
+const char *dps_efi_builder_to_string(DpsEfiBuilder builder);
+
+/* The fields of os-release that menus use.  A value; what is not there or empty is NULL. */
+typedef struct {
+	char *pretty_name, *name, *id, *image_id;
+	char *image_version, *version, *version_id, *build_id;
+} DpsOsRelease;
+
+/**
+ * dps_os_release_parse:
+ * @text: an os-release; need not be valid UTF-8
+ * @size: bytes
+ * @out: (out): the fields, as valid UTF-8 without control characters; clear them
+ *
+ * Source: os-release(5): assignments as a shell reads them, without expansion.
+ */
+void dps_os_release_parse(const char *text, size_t size, DpsOsRelease *out);
+void dps_os_release_clear(DpsOsRelease *os_release);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DpsOsRelease, dps_os_release_clear)
+
+/*
+ * How boot menus show a type #2 entry; NULL when os-release has no field for it.  Title:
+ * PRETTY_NAME, IMAGE_ID, NAME, ID; version: IMAGE_VERSION, VERSION, VERSION_ID, BUILD_ID; sort key:
+ * IMAGE_ID, ID.  The first that is there; lent.  Without a title no menu shows it.
+ */
+const char *dps_os_release_get_title(const DpsOsRelease *os_release);
+const char *dps_os_release_get_version(const DpsOsRelease *os_release);
+const char *dps_os_release_get_sort_key(const DpsOsRelease *os_release);
+
+/* One profile as the stub sees it: its own sections over those of the base. */
+typedef struct {
+	guint index;	  /* @0, @1, … */
+	char *id, *title; /* of .profile; NULL when it does not say */
+	char *cmdline;	  /* NULL: none; its own, else the base's */
+	char *uname;
+	gboolean has_linux, has_initrd;
+	DpsOsRelease os_release;
+	gboolean has_os_release;
+} DpsUkiProfile;
+
+/* A value, cleared with dps_uki_clear().  Strings are valid UTF-8 without control characters. */
+typedef struct {
+	DpsPe pe;
+	DpsEfiKind kind;
+	DpsEfiBuilder builder;
+	char *builder_version; /* "252.39-1~deb12u2", "2.06"; NULL when it is not said */
+	gboolean is_signed;    /* has a certificate table; by whom is not looked at */
+
+	/* The base: what stands before the first .profile. */
+	gboolean has_linux, has_initrd, has_os_release;
+	DpsOsRelease os_release;
+	char *cmdline;	 /* NULL: no .cmdline */
+	char *uname;	 /* NULL: no .uname */
+	GPtrArray *sbat; /* (element-type utf8): names of components in .sbat, in order; may be
+			    empty */
+
+	/* (element-type DpsUkiProfile): at least one; a UKI without .profile is all profile 0 */
+	GPtrArray *profiles;
+	gboolean has_profiles; /* there is at least one .profile */
+
+	DpsKernel kernel;	/* of .linux, or of the file itself */
+	uint16_t linux_machine; /* of the PE in .linux; 0: it is none */
+
+	/* What is wrong inside; each NULL when nothing is: one line. */
+	char *duplicate;    /* a section that may be there once is there twice in one profile */
+	char *unreadable;   /* a section that could not be read: truncated, too large */
+	char *embedded_nul; /* a text section has a NUL inside; bootctl refuses the file */
+} DpsUki;
+
+/**
+ * dps_uki_read:
+ * @region: the whole file
+ * @out: (out): set on success; clear it with dps_uki_clear()
+ * @error: what dps_pe_read() throws; sections that cannot be read are no error, see above
+ *
+ * Reads headers, small sections, and the headers of the kernel inside.
+ *
+ * Returns: %TRUE on success
+ */
+gboolean dps_uki_read(const DpsRegion *region, DpsUki *out, GError **error);
+void dps_uki_clear(DpsUki *uki);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DpsUki, dps_uki_clear)
