@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The lints on small made-up projects: one with nothing wrong, and each thing wrong by itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import layers
+import symbols
+
+SPDX = "/* SPDX-License-Identifier: LGPL-2.1-or-later */\n"
+
+GOOD = {
+    "libdps/include/dps/thing.h": "#include <glib.h>\n#include <dps/version.h>\n#include <stdint.h>\n",
+    "libdps/ground/region.h": "#include <glib.h>\n#include <stdint.h>\n",
+    "libdps/ground/region.c": '#include "ground/region.h"\n#include <unistd.h>\n',
+    "libdps/format/fat.h": '#include "ground/region.h"\n',
+    "libdps/target/disk.h": '#include <dps/thing.h>\n#include "format/fat.h"\n',
+    "libdps/target/disk.c": '#include "target/disk.h"\n#include "target/medium.h"\n'
+    "#include <libfdisk/libfdisk.h>\n",
+    "libdps/target/medium.h": '#include "ground/region.h"\n',
+    "libdps/target/medium.c": '#include "target/medium.h"\n#include <linux/fs.h>\n#include <fcntl.h>\n',
+    "libdps/decide/plan.c": '#include "target/disk.h"\n/* open(2) is not for us */\n',
+    "libdps/decide/backup.c": "#include <jansson.h>\nvoid f(void) { open(p, 0); }\n",
+    "cli/main.c": '#include <dps/dps.h>\n#include "text.h"\n',
+    "cli/text.h": "#include <dps/dps.h>\n",
+    "cli/text.c": "#include <libsmartcols/libsmartcols.h>\n",
+    "bindings/python/dps/_dps.cdef.h": "typedef int gboolean;\n",
+}
+
+
+def make_project(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(SPDX + text)
+    return root
+
+
+def test_layers_good(tmp_path: Path) -> None:
+    assert layers.check_tree(make_project(tmp_path, GOOD)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        (
+            "libdps/ground/x.c",
+            '#include "format/fat.h"\n',
+            "ground includes format/fat.h, which is",
+        ),
+        ("libdps/format/x.c", '#include "target/disk.h"\n', "which is above it"),
+        ("libdps/format/x.c", '#include "fat.h"\n', "not written from libdps/"),
+        ("libdps/format/x.c", '#include "../ground/region.h"\n', "not written from libdps/"),
+        ("libdps/format/x.c", '#include "libdps/ground/region.h"\n', "not written from libdps/"),
+        ("libdps/format/x.c", '#include "ground/nothing.h"\n', "is not there"),
+        (
+            "libdps/format/x.c",
+            "#include <libfdisk/libfdisk.h>\n",
+            "enters through libdps/target/disk.c",
+        ),
+        ("libdps/format/x.c", "  #  include <blkid/blkid.h>\n", "enters through"),
+        ("libdps/decide/x.c", "#include <jansson.h>\n", "enters through"),
+        ("libdps/decide/x.c", "#include <curl/curl.h>\n", "no file is the door of"),
+        ("libdps/format/x.c", "#include <linux/fs.h>\n", "the kernel is met in libdps/target/"),
+        ("libdps/ground/x.c", "#include <gio/gio.h>\n", "of GLib, <glib.h> alone"),
+        ("libdps/ground/x.c", "#include <dps/dps.h>\n", "for users"),
+        ("libdps/decide/x.c", "int f(void) { return open(p, 0); }\n", "opens nothing itself"),
+        ("libdps/decide/x.c", "void f(void) { g_file_get_contents(p); }\n", "opens nothing itself"),
+        ("libdps/other/x.c", "", "on no floor"),
+        ("libdps/x.c", "", "on no floor"),
+        ("libdps/include/dps/x.h", "#include <libfdisk/libfdisk.h>\n", "a public header includes"),
+        ("libdps/include/dps/x.h", '#include "ground/region.h"\n', "a public header includes"),
+        ("cli/x.c", '#include "ground/region.h"\n', "is not a file of cli/"),
+        ("cli/x.c", '#include "../libdps/ground/region.h"\n', "is not a file of cli/"),
+        ("cli/x.c", "#include <jansson.h>\n", "enters through"),
+        (
+            "bindings/python/x.py",
+            'P = """\n#include "ground/region.h"\n"""\n',
+            "not a file of bindings/",
+        ),
+        ("bindings/python/x.c", "#include <libmount/libmount.h>\n", "enters through"),
+    ],
+)
+def test_layers_bad_include(tmp_path: Path, name: str, text: str, message: str) -> None:
+    problems = layers.check_tree(make_project(tmp_path, {**GOOD, name: text}))
+    assert [p for p in problems if p.startswith(name) and message in p], problems
+    assert len(problems) == 1
+
+
+def test_layers_circle(tmp_path: Path) -> None:
+    files = {
+        "libdps/format/a.h": '#include "format/b.h"\n',
+        "libdps/format/b.c": '#include "format/c.h"\n',
+        "libdps/format/b.h": "",
+        "libdps/format/c.h": '#include "format/a.h"\n',
+    }
+    problems = layers.check_tree(make_project(tmp_path, {**GOOD, **files}))
+    assert problems == ["libdps/format/a: a circle: format/a -> format/b -> format/c -> format/a"]
+
+
+@pytest.mark.parametrize(
+    "name", ["libdps/ground/x.c", "x.py", "meson.build", "a.ks", "dev", ".ci/run"]
+)
+def test_layers_no_licence(tmp_path: Path, name: str) -> None:
+    root = make_project(tmp_path, GOOD)
+    (root / name).parent.mkdir(exist_ok=True)
+    (root / name).write_text("#!/bin/sh\n" if "." not in Path(name).name else "\n\n\n" + SPDX)
+    if name == ".ci/run":
+        (root / name).write_text("#!/bin/sh\n")
+    problems = layers.check_tree(root)
+    assert len(problems) == 1 and problems[0].startswith(f"{name}: no line")
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "x.json", "types.csv", "COPYING", "tests/fuzz/corpus/seed"]
+)
+def test_layers_needs_no_licence(tmp_path: Path, name: str) -> None:
+    root = make_project(tmp_path, GOOD)
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(b"\xff\xfe seed" if "seed" in name else b"{}")
+    assert layers.check_tree(root) == []
+
+
+def test_layers_nothing_there(tmp_path: Path) -> None:
+    assert "nothing was looked at" in layers.check_tree(tmp_path)[0]
+
+
+HEADER = SPDX + """
+#define DPS_API_LEVEL 1
+typedef enum {
+	DPS_LEVEL_LOW = 1,  /* DPS_LEVEL_NONE was here */
+	DPS_LEVEL_HIGH = 2,
+} DpsLevel;
+/* DPS_API void dps_not_this(void); */
+DPS_API DpsThing *dps_thing_new(const char *name,
+				GError **error) G_GNUC_WARN_UNUSED_RESULT;
+DPS_API void dps_thing_free(DpsThing *thing);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsThing, dps_thing_free)
+"""
+MAP = "LIBDPS_0 {\nglobal:\n\tdps_thing_free;\n\tdps_thing_new;\nlocal:\n\t*;\n};\n"
+CDEF = """
+#define DPS_API_LEVEL ...
+typedef enum { /* on lines of their own */
+	DPS_LEVEL_LOW = ...,
+	DPS_LEVEL_HIGH = ...,
+} DpsLevel;
+DpsThing *dps_thing_new(const char *name, GError **error);
+void dps_thing_free(DpsThing *thing);
+"""
+
+
+def check_symbols(
+    tmp_path: Path, header: str, version_map: str, cdef: str, **more: object
+) -> list[str]:
+    (tmp_path / "include/dps").mkdir(parents=True)
+    (tmp_path / "include/dps/thing.h").write_text(header)
+    (tmp_path / "lib.map").write_text(version_map)
+    (tmp_path / "cdef.h").write_text(cdef)
+    return symbols.check(
+        tmp_path / "include", tmp_path / "lib.map", cdef=tmp_path / "cdef.h", **more  # type: ignore[arg-type]
+    )
+
+
+def test_symbols_good(tmp_path: Path) -> None:
+    assert check_symbols(tmp_path, HEADER, MAP, CDEF) == []
+
+
+NEW = "DPS_API int dps_thing_count(void);\n"
+
+
+@pytest.mark.parametrize(
+    ("header", "version_map", "cdef", "messages"),
+    [
+        (
+            HEADER + NEW,
+            MAP,
+            CDEF,
+            [
+                "dps_thing_count: in the headers, not in lib.map",
+                "dps_thing_count: in the headers, not in cdef.h",
+            ],
+        ),
+        (
+            HEADER,
+            MAP.replace("local", "\tdps_x;\nlocal"),
+            CDEF,
+            ["dps_x: in lib.map, not in the headers"],
+        ),
+        (HEADER, MAP, CDEF + "void dps_x(void);\n", ["dps_x: in cdef.h, not in the headers"]),
+        (
+            HEADER,
+            MAP.replace("_free", "_*"),
+            CDEF,
+            ["every symbol by its name", "dps_thing_free: in the"],
+        ),
+        (HEADER, MAP.replace("local:\n\t*;\n", ""), CDEF, ["stays visible"]),
+        (
+            HEADER,
+            MAP.replace("global:", "global:\n\tdps_thing_new;"),
+            CDEF,
+            ["order of the", "twice"],
+        ),
+        (HEADER.replace("DPS_API void", "void"), MAP, CDEF, ["no DPS_API before it"]),
+        (
+            HEADER,
+            MAP,
+            CDEF.replace("const char", "char"),
+            ["the header has 'DpsThing*dps_thing_new(const"],
+        ),
+        (
+            HEADER,
+            MAP,
+            CDEF.replace("\tDPS_LEVEL_HIGH = ...,\n", ""),
+            ["DPS_LEVEL_HIGH: in the headers, not"],
+        ),
+        (SPDX, MAP, CDEF, ["no public function"]),
+    ],
+)
+def test_symbols_bad(
+    tmp_path: Path, header: str, version_map: str, cdef: str, messages: list[str]
+) -> None:
+    problems = check_symbols(tmp_path, header, version_map, cdef)
+    for message in messages:
+        assert any(message in p for p in problems), problems
+
+
+def test_symbols_to_come(tmp_path: Path) -> None:
+    cdef = CDEF.replace("void dps_thing_free(DpsThing *thing);\n", "")
+    assert check_symbols(tmp_path, HEADER, MAP, cdef, to_come=["thing"]) == []
+
+
+def test_symbols_of_a_library(tmp_path: Path) -> None:
+    """A real one, by the compiler: what is hidden, missing or too much."""
+    source = "int dps_thing_free, dps_stray, helper;\n"  # data is exported like functions
+    library = tmp_path / "libthing.so"
+    command: list[str | Path] = ["cc", "-shared", "-fPIC", "-x", "c", "-", "-o", library]
+    try:
+        subprocess.run(command, input=source.encode(), check=True)
+    except FileNotFoundError:
+        pytest.skip("no cc to make a library with")
+    problems = check_symbols(tmp_path, HEADER, MAP, CDEF, library=library)
+    assert "dps_thing_new: in the headers, not in libthing.so" in problems
+    assert "dps_stray: in libthing.so, not in the headers" in problems
+    assert "helper: in libthing.so, not in the headers" in problems
