@@ -35,8 +35,8 @@ DOORS = {
 
 # The C library, which everybody may use; the kernel's headers are for the floor that meets it.
 C_LIBRARY = re.compile(
-    r"(?:assert|byteswap|ctype|dirent|elf|endian|errno|fcntl|float|ftw|getopt|grp|inttypes|langinfo|"
-    r"limits|locale|math|mntent|poll|pthread|pwd|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|"
+    r"(?:assert|byteswap|ctype|dirent|elf|endian|errno|fcntl|float|ftw|getopt|grp|inttypes|"
+    r"langinfo|limits|locale|math|mntent|poll|pthread|pwd|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|"
     r"stddef|stdint|stdio|stdlib|string|strings|termios|time|unistd|wchar|wctype)\.h|sys/\w+\.h"
 )
 KERNEL = re.compile(r"(?:linux|asm)/[\w/-]+\.h")

@@ -17,7 +17,8 @@ import symbols
 SPDX = "/* SPDX-License-Identifier: LGPL-2.1-or-later */\n"
 
 GOOD = {
-    "libdps/include/dps/thing.h": "#include <glib.h>\n#include <dps/version.h>\n#include <stdint.h>\n",
+    "libdps/include/dps/thing.h": "#include <glib.h>\n#include <dps/version.h>\n"
+    "#include <stdint.h>\n",
     "libdps/ground/region.h": "#include <glib.h>\n#include <stdint.h>\n",
     "libdps/ground/region.c": '#include "ground/region.h"\n#include <unistd.h>\n',
     "libdps/format/fat.h": '#include "ground/region.h"\n',
@@ -25,7 +26,8 @@ GOOD = {
     "libdps/target/disk.c": '#include "target/disk.h"\n#include "target/medium.h"\n'
     "#include <libfdisk/libfdisk.h>\n",
     "libdps/target/medium.h": '#include "ground/region.h"\n',
-    "libdps/target/medium.c": '#include "target/medium.h"\n#include <linux/fs.h>\n#include <fcntl.h>\n',
+    "libdps/target/medium.c": '#include "target/medium.h"\n#include <linux/fs.h>\n'
+    "#include <fcntl.h>\n",
     "libdps/decide/plan.c": '#include "target/disk.h"\n/* open(2) is not for us */\n',
     "libdps/decide/backup.c": "#include <jansson.h>\nvoid f(void) { open(p, 0); }\n",
     "cli/main.c": '#include <dps/dps.h>\n#include "text.h"\n',
@@ -163,9 +165,8 @@ def check_symbols(
     (tmp_path / "include/dps/thing.h").write_text(header)
     (tmp_path / "lib.map").write_text(version_map)
     (tmp_path / "cdef.h").write_text(cdef)
-    return symbols.check(
-        tmp_path / "include", tmp_path / "lib.map", cdef=tmp_path / "cdef.h", **more  # type: ignore[arg-type]
-    )
+    paths = tmp_path / "include", tmp_path / "lib.map"
+    return symbols.check(*paths, cdef=tmp_path / "cdef.h", **more)  # type: ignore[arg-type]
 
 
 def test_symbols_good(tmp_path: Path) -> None:
