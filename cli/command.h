@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <dps/dps.h>
+#include "screen.h"
+
+/* Exit statuses, a contract: see dps-tag(8). */
+enum {
+	STATUS_OK = 0,
+	STATUS_SAID_NO = 1, /* check found an error, plan has pending changes */
+	STATUS_USAGE = 2,
+	STATUS_FAILED = 3,
+};
+
+/* The commands as bits, for the table of options. */
+typedef enum {
+	COMMAND_APPLY = 1 << 0,
+	COMMAND_PLAN = 1 << 1,
+	COMMAND_CHECK = 1 << 2,
+	COMMAND_SHOW = 1 << 3,
+	COMMAND_TYPES = 1 << 4,
+	COMMAND_UNDO = 1 << 5,
+	COMMAND_ALL = ~0,
+} CommandId;
+
+typedef struct _Command Command;
+
+/* What was typed, understood.  Strings belong to argv. */
+typedef struct {
+	const Command *command;	      /* NULL: none, for --help and --version alone */
+	const char *const *arguments; /* behind the command; ends in NULL */
+	guint n_arguments;
+
+	const char *root; /* NULL: not given */
+	DpsArch arch;	  /* NONE: not given */
+	gboolean json;
+	const char *backup;	   /* NULL: not given */
+	const char *btrfs_default; /* NULL: not given */
+	gboolean force;
+	DpsOpenFlags lock;
+	gboolean no_check;
+	gboolean strict;
+	guint sector_size; /* 0: find out */
+	ScreenColor color;
+	gboolean no_pager;
+	gboolean quiet;
+	gboolean verbose;
+	gboolean help;
+	gboolean version;
+} Options;
+
+/* A command.  @run gives STATUS_OK or STATUS_SAID_NO, or -1 and an error. */
+struct _Command {
+	CommandId id;
+	const char *name;
+	const char *arguments; /* as the synopsis has them */
+	const char *summary;   /* one line */
+	const char *about;     /* for its --help */
+	int (*run)(const Options *options, Screen *screen, GError **error);
+};
+
+extern const Command command_types;

@@ -1,0 +1,274 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Disk images as installers and image builders leave them, made by the tools that they use.
+
+Tables come from sfdisk (or sgdisk), contents from mkfs.* and mtools: nothing here was made by the
+code that is tested.  Images are sparse plain files; root privilege is needed for btrfs subvolumes
+alone, which want a mount.
+
+    disk = makedisk.standard(tmp_path / "disk.raw")     # ESP, /boot, btrfs with root and home
+    disk = makedisk.make(path, [Partition(size=64, content="vfat"), …])
+
+As a program: makedisk.py standard FILE
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+MIB = 1024 * 1024
+
+GENERIC = "0fc63daf-8483-4772-8e79-3d69d8477de4"
+ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
+XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
+BASIC_DATA = "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"
+ROOT_X86_64 = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
+ROOT_ARM64 = "b921b045-1df0-41c3-af44-4c6f280d3fae"
+
+DISK_UUID = "8d2e0c5a-64f6-4d2c-9e0b-1a7c4f3b9d01"
+TREE = {
+    "etc/os-release": 'ID=test\nNAME="Test OS"\nVERSION_ID=1\n',
+    "etc/fstab": "",
+    "etc/machine-id": "",
+    "usr/bin/": None,
+}
+
+
+@dataclasses.dataclass
+class Partition:
+    """One partition and what is in it."""
+
+    size: int = 64  # MiB
+    type: str = GENERIC
+    content: str | None = None  # vfat, ext4, xfs, btrfs, swap, crypto_LUKS, LVM2_member, …
+    label: str = ""  # of the file system
+    name: str = ""  # in the table
+    attrs: str = ""  # as sfdisk has them: "GUID:63 RequiredPartition"
+    uuid: str | None = None  # PARTUUID; made from its number when not given
+    files: dict = dataclasses.field(default_factory=dict)  # path: text, bytes; None: a directory
+    subvolumes: tuple = ()  # btrfs: names at the top level; the first one gets the files
+    default: str = ""  # btrfs: the default subvolume
+
+
+def path_of_tools():
+    return {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+
+
+def run(*command, **more):
+    done = subprocess.run([str(word) for word in command], env=path_of_tools(), text=True,
+                          capture_output=True, **more)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))}: {done.returncode}: {done.stderr}")
+    return done.stdout
+
+
+def can_mount():
+    """Whether subvolumes can be made: by root, on loop devices, with btrfs in the kernel."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/loop-control"):
+        return False
+    return "btrfs" in pathlib.Path("/proc/filesystems").read_text()
+
+
+def write_tree(directory, files):
+    for name, what in files.items():
+        path = pathlib.Path(directory, name)
+        if what is None:
+            path.mkdir(parents=True, exist_ok=True)
+            continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(what.encode() if isinstance(what, str) else what)
+
+
+@contextlib.contextmanager
+def mounted(image):
+    """A btrfs in a file, mounted; its loop device goes away with the mount."""
+    with tempfile.TemporaryDirectory(prefix="makedisk-") as place:
+        loop = run("losetup", "--find", "--show", image).strip()
+        try:
+            run("mount", "-t", "btrfs", "-o", "subvolid=5", loop, place)
+            try:
+                yield pathlib.Path(place)
+            finally:
+                run("umount", place)
+        finally:
+            run("losetup", "--detach", loop)
+
+
+def make_content(path, part, number):
+    """Makes a file with what the partition holds."""
+    fs_uuid = f"{number:08x}-aaaa-4bbb-8ccc-dddddddddddd"
+    with open(path, "wb") as file:
+        file.truncate(part.size * MIB)
+    label = ["-L", part.label] if part.label else []
+    if part.content == "vfat":
+        run("mkfs.fat", "-F32", "-i", f"{0xABCD0000 + number:08x}", "-n", part.label or "NO NAME", path)
+        for name, what in part.files.items():
+            done = []
+            for parent in reversed(pathlib.PurePosixPath(name).parents):
+                if str(parent) != "." and parent not in done:
+                    subprocess.run(["mmd", "-D", "s", "-i", path, f"::{parent}"], check=False,
+                                   env=path_of_tools(), capture_output=True)
+                    done.append(parent)
+            with tempfile.NamedTemporaryFile() as copy:
+                copy.write(what.encode() if isinstance(what, str) else what)
+                copy.flush()
+                run("mcopy", "-i", path, copy.name, f"::{name}")
+    elif part.content == "ext4":
+        with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
+            write_tree(tree, part.files)
+            run("mkfs.ext4", "-q", "-F", "-U", fs_uuid, *label, "-d", tree, path)
+    elif part.content == "btrfs":
+        if part.subvolumes:
+            run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, path)
+            with mounted(path) as top:
+                for name in part.subvolumes:
+                    run("btrfs", "subvolume", "create", top / name)
+                write_tree(top / part.subvolumes[0], part.files)
+                if part.default:
+                    run("btrfs", "subvolume", "set-default", top / part.default)
+        else:
+            with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
+                write_tree(tree, part.files)
+                run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, "--rootdir", tree, path)
+    elif part.content == "swap":
+        run("mkswap", "-q", "-U", fs_uuid, *label, path)
+    elif part.content == "crypto_LUKS":
+        run("cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--pbkdf", "pbkdf2",
+            "--pbkdf-force-iterations", "1000", "--uuid", fs_uuid, *(["--label", part.label] if part.label else []),
+            path, "-", input="secret")
+    elif part.content == "LVM2_member":
+        # pvcreate wants a device; the label is written down in lvm2's lib/label/label.h and
+        # lib/format_text/layout.h: LABELONE, sector, crc (not looked at by blkid), offset, type.
+        uuid = b"Xy1234abcdefghijklmnopqrstuvwxyz"
+        with open(path, "r+b") as file:
+            file.seek(512)
+            file.write(b"LABELONE" + (1).to_bytes(8, "little"))
+            body = (32).to_bytes(4, "little") + b"LVM2 001" + uuid + (part.size * MIB).to_bytes(8, "little")
+            body += bytes(512 - 20 - len(body))
+            file.write(lvm_crc(body).to_bytes(4, "little") + body)
+    elif part.content is not None:
+        raise ValueError(f"{part.content}: no recipe")
+
+
+def lvm_crc(data):
+    """The crc of lvm2 (lib/misc/crc.c): CRC-32 with a start value of its own and no final xor."""
+    crc = 0xF597A6CF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0xEDB88320 if crc & 1 else 0)
+    return crc
+
+
+def write_table(path, partitions, sector_size):
+    """Writes the table; gives back where each partition starts, in bytes."""
+    lines = ["label: gpt", f"label-id: {DISK_UUID}"]
+    starts = []
+    start = MIB
+    for number, part in enumerate(partitions, 1):
+        words = [f"start={start // sector_size}", f"size={part.size * MIB // sector_size}",
+                 f"type={part.type}", f"uuid={part.uuid or f'{number:08x}-1111-4222-8333-444444444444'}"]
+        if part.name:
+            words.append(f'name="{part.name}"')
+        if part.attrs:
+            words.append(f'attrs="{part.attrs}"')
+        lines.append(", ".join(words))
+        starts.append(start)
+        start += part.size * MIB
+    script = "\n".join(lines) + "\n"
+    if sector_size == 512:
+        run("sfdisk", "--quiet", path, input=script)
+    else:
+        # sfdisk has no such option before util-linux 2.41; fdisk has, and loads the same scripts.
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(script)
+            file.flush()
+            run("fdisk", "--sector-size", sector_size, path, input=f"I\n{file.name}\nw\n")
+    return starts
+
+
+def table(path):
+    """The table of an image with sectors of 512 bytes, as sfdisk reads it."""
+    return json.loads(run("sfdisk", "--json", path))["partitiontable"]
+
+
+def copy_into(path, source, offset):
+    """Copies what is not a hole: images stay sparse, and copying is quick."""
+    with open(path, "r+b") as to, open(source, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        at = 0
+        while at < size:
+            try:
+                start = os.lseek(file.fileno(), at, os.SEEK_DATA)
+            except OSError:
+                break
+            at = os.lseek(file.fileno(), start, os.SEEK_HOLE)
+            file.seek(start)
+            to.seek(offset + start)
+            to.write(file.read(at - start))
+
+
+@functools.lru_cache(maxsize=None)
+def cache():
+    return tempfile.TemporaryDirectory(prefix="makedisk-")
+
+
+def make(path, partitions, sector_size=512, gap=2):
+    """Makes an image with these partitions, and @gap MiB behind them; returns its path."""
+    path = pathlib.Path(path)
+    with open(path, "wb") as file:
+        file.truncate((1 + sum(part.size for part in partitions) + gap) * MIB)
+    starts = write_table(path, partitions, sector_size)
+    for number, (part, start) in enumerate(zip(partitions, starts), 1):
+        if part.content is None:
+            continue
+        # Making a file system is slow, and many tests want the same one.
+        key = f"{number}-{abs(hash(repr((part.size, part.content, part.label, part.files, part.subvolumes, part.default)))):x}"
+        content = pathlib.Path(cache().name, key)
+        if not content.exists():
+            make_content(content, part, number)
+        copy_into(path, content, start)
+    return path
+
+
+def standard_partitions():
+    """What a Fedora-like installer leaves: an ESP that is tagged, everything else that is not."""
+    return [
+        Partition(size=64, type=ESP, content="vfat", label="EFI", name="EFI System Partition",
+                  files={"EFI/BOOT/BOOTX64.EFI": b"MZ"}),
+        Partition(size=64, content="ext4", label="boot", files={"vmlinuz": "kernel"}),
+        Partition(size=160, content="btrfs", label="fedora", files=TREE, subvolumes=("root", "home")),
+    ]
+
+
+def standard(path, **more):
+    return make(path, standard_partitions(), **more)
+
+
+def simple_partitions():
+    """The same for those who may not mount: ext4 for root and home, and swap."""
+    return [
+        Partition(size=64, type=ESP, content="vfat", label="EFI", name="EFI System Partition"),
+        Partition(size=64, content="ext4", label="system", files=TREE),
+        Partition(size=64, content="ext4", label="home"),
+        Partition(size=32, content="swap", label="swap"),
+    ]
+
+
+def simple(path, **more):
+    return make(path, simple_partitions(), **more)
+
+
+if __name__ == "__main__":
+    RECIPES = {"standard": standard, "simple": simple}
+    if len(sys.argv) != 3 or sys.argv[1] not in RECIPES:
+        sys.exit(f"usage: makedisk.py {'|'.join(RECIPES)} FILE")
+    if sys.argv[1] == "standard" and not can_mount():
+        sys.exit("makedisk.py: standard has btrfs subvolumes: needs root, loop devices and btrfs")
+    RECIPES[sys.argv[1]](sys.argv[2])
