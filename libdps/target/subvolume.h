@@ -13,15 +13,17 @@ typedef struct _DpsBtrfs DpsBtrfs;
 
 struct _DpsSubvolume {
 	uint64_t id;
-	char *path; /* from the top level, "/" is the top level itself; UTF-8 for people */
+	char *path;  /* from the top level, "/" is the top level itself; UTF-8 for people */
+	char *bytes; /* the same without a slash in front, as the file system has it */
 };
 
 #define DPS_BTRFS_TOP_LEVEL 5 /* the id of the top level; btrfs' FS_TREE_OBJECTID */
 
 /**
  * dps_btrfs_open_mounted:
- * @fd: a directory of the mounted file system; kept open as long as the object
- * @error: %DPS_ERROR_PERMISSION, %DPS_ERROR_IO, %DPS_ERROR_UNSUPPORTED: no btrfs
+ * @fd: a file or directory of the mounted file system; the object keeps a descriptor of its own
+ * @error: %DPS_ERROR_PERMISSION: only CAP_SYS_ADMIN may ask; %DPS_ERROR_IO;
+ *   %DPS_ERROR_UNSUPPORTED: no btrfs
  *
  * Returns: (transfer full): its subvolumes, %NULL on failure
  */
@@ -29,7 +31,7 @@ DpsBtrfs *dps_btrfs_open_mounted(int fd, GError **error);
 
 /**
  * dps_btrfs_open_offline:
- * @region: the bytes of the partition
+ * @region: the bytes of the partition; what is below it must live as long as the object
  * @error: %DPS_ERROR_CORRUPT, %DPS_ERROR_UNSUPPORTED, %DPS_ERROR_IO
  *
  * Returns: (transfer full): its subvolumes, %NULL on failure
@@ -53,7 +55,8 @@ const DpsSubvolume *dps_btrfs_find_path(DpsBtrfs *self, const char *path);
  * @self: a btrfs
  * @id: the subvolume that is to become the default
  * @note: (out) (transfer full) (nullable): what the plan must say of how it will be written
- * @error: %DPS_ERROR_REFUSED, %DPS_ERROR_NOT_FOUND: why dps_btrfs_set_default() would refuse
+ * @error: %DPS_ERROR_REFUSED, %DPS_ERROR_NOT_FOUND, %DPS_ERROR_PERMISSION and what reading says:
+ *   why dps_btrfs_set_default() would refuse
  *
  * Returns: whether the default can be set to @id
  */
@@ -63,8 +66,11 @@ gboolean dps_btrfs_check_writable(DpsBtrfs *self, uint64_t id, char **note, GErr
  * dps_btrfs_set_default:
  * @self: a btrfs; that of an unmounted one is read again before it is written
  * @id: a subvolume that exists
- * @path: the image file or the partition's node, for the offline edit; of no meaning when mounted
- * @start: bytes: where in @path the file system starts
+ * @medium: (nullable): where to write the offline edit: the image file, or the partition's own
+ *   node, opened for it (%DPS_OPEN_WRITABLE | %DPS_OPEN_NO_LOCK: the lock is that of the whole
+ *   disk); never the whole disk of a partition that has a node, as their page caches differ; of
+ *   no meaning when mounted
+ * @start: bytes: where on @medium the file system starts; 0 for a partition's own node
  * @error: what dps_btrfs_check_writable() says; %DPS_ERROR_IO
  *
  * Mounted: one ioctl and a sync of this file system.  Else the edits of format/btrfs-edit.  Reads
@@ -74,3 +80,17 @@ gboolean dps_btrfs_check_writable(DpsBtrfs *self, uint64_t id, char **note, GErr
  */
 gboolean dps_btrfs_set_default(DpsBtrfs *self, uint64_t id, DpsMedium *medium, uint64_t start,
 			       GError **error);
+
+/**
+ * dps_btrfs_subvolume_of_fd:
+ * @fd: a file or directory of a mounted btrfs
+ * @id: (out): the subvolume that it is in
+ * @path: (out) (transfer full) (nullable): its path from the top level, "/" the top level, UTF-8;
+ *   %NULL when the caller may not ask (it takes CAP_SYS_ADMIN)
+ * @error: %DPS_ERROR_UNSUPPORTED: no btrfs; %DPS_ERROR_IO
+ *
+ * Asked of the file system: mountinfo does not say it where an overlay is in between.
+ *
+ * Returns: %TRUE on success
+ */
+gboolean dps_btrfs_subvolume_of_fd(int fd, uint64_t *id, char **path, GError **error);

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "target/subvolume.h"
+#include "format/btrfs.h"
+#include "ground/error.h"
+
+#include <btrfsutil.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/btrfs.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+struct _DpsBtrfs {
+	int fd;		  /* of the mounted file system; -1 offline */
+	DpsRegion region; /* offline */
+	uint64_t n_devices;
+	uint64_t default_id;
+	GPtrArray *subvolumes; /* DpsSubvolume, by id */
+};
+
+static void
+subvolume_free(DpsSubvolume *subvolume)
+{
+	g_free(subvolume->path);
+	g_free(subvolume->bytes);
+	g_free(subvolume);
+}
+
+guint64
+dps_subvolume_get_id(const DpsSubvolume *subvolume)
+{
+	g_return_val_if_fail(subvolume, 0);
+
+	return subvolume->id;
+}
+
+const char *
+dps_subvolume_get_path(const DpsSubvolume *subvolume)
+{
+	g_return_val_if_fail(subvolume, NULL);
+
+	return subvolume->path;
+}
+
+/* What people are shown of a path from the top level: "/" for the top level itself. */
+static char *
+path_for_people(const char *bytes)
+{
+	return *bytes ? g_utf8_make_valid(bytes, -1) : g_strdup("/");
+}
+
+static void
+add_subvolume(DpsBtrfs *self, uint64_t id, const char *bytes)
+{
+	DpsSubvolume *subvolume = g_new(DpsSubvolume, 1);
+
+	*subvolume = (DpsSubvolume){
+		.id = id,
+		.path = path_for_people(bytes),
+		.bytes = g_strdup(bytes),
+	};
+	g_ptr_array_add(self->subvolumes, subvolume);
+}
+
+static gint
+compare_ids(gconstpointer a, gconstpointer b)
+{
+	uint64_t x = (*(const DpsSubvolume *const *)a)->id;
+	uint64_t y = (*(const DpsSubvolume *const *)b)->id;
+
+	return x < y ? -1 : x > y;
+}
+
+static DpsBtrfs *
+btrfs_new(void)
+{
+	DpsBtrfs *self = g_new0(DpsBtrfs, 1);
+
+	self->fd = -1;
+	self->subvolumes = g_ptr_array_new_with_free_func((GDestroyNotify)subvolume_free);
+	return self;
+}
+
+void
+dps_btrfs_free(DpsBtrfs *self)
+{
+	if (!self)
+		return;
+
+	if (self->fd >= 0)
+		close(self->fd);
+	g_ptr_array_unref(self->subvolumes);
+	g_free(self);
+}
+
+/* Mounted */
+
+/* libbtrfsutil says what failed and errno why; both belong into the message. */
+static gboolean
+throw_btrfsutil(GError **error, enum btrfs_util_error code, const char *what)
+{
+	int errnum = errno;
+
+	switch (code) {
+	case BTRFS_UTIL_ERROR_NOT_BTRFS:
+		return dps_throw(error, DPS_ERROR_UNSUPPORTED, "btrfs: %s: not on a btrfs", what);
+	case BTRFS_UTIL_ERROR_SUBVOLUME_NOT_FOUND:
+		return dps_throw(error, DPS_ERROR_NOT_FOUND, "btrfs: %s: no such subvolume", what);
+	case BTRFS_UTIL_ERROR_NO_MEMORY:
+		return dps_throw_errno(error, ENOMEM, "btrfs: %s", what);
+	default:
+		if (errnum == EPERM)
+			return dps_throw(error, DPS_ERROR_PERMISSION,
+					 "btrfs: %s: only root may ask this of a mounted file "
+					 "system (CAP_SYS_ADMIN)",
+					 what);
+		return dps_throw_errno(error, errnum ? errnum : EIO, "btrfs: %s: %s", what,
+				       btrfs_util_strerror(code));
+	}
+}
+
+static gboolean
+check_is_btrfs(int fd, GError **error)
+{
+	struct statfs buffer;
+
+	if (fstatfs(fd, &buffer) < 0)
+		return dps_throw_errno(error, errno, "btrfs: file system of the descriptor");
+	if (buffer.f_type != BTRFS_SUPER_MAGIC)
+		return dps_throw(error, DPS_ERROR_UNSUPPORTED,
+				 "btrfs: the mounted file system is none");
+	return TRUE;
+}
+
+static gboolean
+list_mounted(DpsBtrfs *self, GError **error)
+{
+	struct btrfs_util_subvolume_iterator *iterator = NULL;
+	enum btrfs_util_error code;
+
+	code = btrfs_util_create_subvolume_iterator_fd(self->fd, DPS_BTRFS_TOP_LEVEL, 0, &iterator);
+	if (code != BTRFS_UTIL_OK)
+		return throw_btrfsutil(error, code, "subvolumes");
+
+	add_subvolume(self, DPS_BTRFS_TOP_LEVEL, "");
+	for (;;) {
+		char *path = NULL;
+		uint64_t id;
+
+		code = btrfs_util_subvolume_iterator_next(iterator, &path, &id);
+		if (code != BTRFS_UTIL_OK)
+			break;
+		add_subvolume(self, id, path);
+		free(path); /* malloc'ed by libbtrfsutil */
+	}
+	if (code != BTRFS_UTIL_ERROR_STOP_ITERATION)
+		throw_btrfsutil(error, code, "subvolumes");
+	btrfs_util_destroy_subvolume_iterator(iterator);
+	if (code != BTRFS_UTIL_ERROR_STOP_ITERATION)
+		return FALSE;
+
+	g_ptr_array_sort(self->subvolumes, compare_ids);
+	return TRUE;
+}
+
+DpsBtrfs *
+dps_btrfs_open_mounted(int fd, GError **error)
+{
+	g_autoptr(DpsBtrfs) self = btrfs_new();
+	struct btrfs_ioctl_fs_info_args info = { 0 };
+	enum btrfs_util_error code;
+
+	if (!check_is_btrfs(fd, error))
+		return NULL;
+	self->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (self->fd < 0)
+		return dps_throw_errno_null(error, errno, "btrfs: descriptor");
+
+	if (ioctl(self->fd, BTRFS_IOC_FS_INFO, &info) < 0)
+		return dps_throw_errno_null(error, errno, "btrfs: devices of the file system");
+	self->n_devices = info.num_devices;
+	code = btrfs_util_get_default_subvolume_fd(self->fd, &self->default_id);
+	if (code != BTRFS_UTIL_OK) {
+		throw_btrfsutil(error, code, "default subvolume");
+		return NULL;
+	}
+	if (!list_mounted(self, error))
+		return NULL;
+
+	return g_steal_pointer(&self);
+}
+
+static gboolean
+check_mounted(DpsBtrfs *self, char **note, GError **error)
+{
+	struct statvfs buffer;
+
+	if (fstatvfs(self->fd, &buffer) < 0)
+		return dps_throw_errno(error, errno, "btrfs: mount");
+	if (buffer.f_flag & ST_RDONLY)
+		return dps_throw(error, DPS_ERROR_REFUSED,
+				 "btrfs: mounted read-only: mount -o remount,rw first");
+	if (note)
+		*note = NULL;
+	return TRUE;
+}
+
+static gboolean
+set_mounted(DpsBtrfs *self, uint64_t id, GError **error)
+{
+	enum btrfs_util_error code = btrfs_util_set_default_subvolume_fd(self->fd, id);
+	uint64_t now;
+
+	if (code != BTRFS_UTIL_OK)
+		return throw_btrfsutil(error, code, "set the default subvolume");
+	/* The ioctl commits nothing: a crash now would bring the old default back. */
+	code = btrfs_util_sync_fd(self->fd);
+	if (code != BTRFS_UTIL_OK)
+		return throw_btrfsutil(error, code, "sync");
+	code = btrfs_util_get_default_subvolume_fd(self->fd, &now);
+	if (code != BTRFS_UTIL_OK)
+		return throw_btrfsutil(error, code, "default subvolume");
+	if (now != id)
+		return dps_throw(error, DPS_ERROR_IO,
+				 "btrfs: default subvolume: is %" PRIu64
+				 " after it was set to %" PRIu64,
+				 now, id);
+
+	self->default_id = now;
+	return TRUE;
+}
+
+gboolean
+dps_btrfs_subvolume_of_fd(int fd, uint64_t *id, char **path, GError **error)
+{
+	enum btrfs_util_error code;
+	g_autofree char *text = NULL;
+	uint64_t found;
+
+	if (!check_is_btrfs(fd, error))
+		return FALSE;
+	code = btrfs_util_subvolume_id_fd(fd, &found);
+	if (code != BTRFS_UTIL_OK)
+		return throw_btrfsutil(error, code, "subvolume of a directory");
+
+	if (path) {
+		char *bytes = NULL; /* malloc'ed by libbtrfsutil */
+
+		code = btrfs_util_subvolume_path_fd(fd, found, &bytes);
+		if (code != BTRFS_UTIL_OK && errno != EPERM)
+			return throw_btrfsutil(error, code, "path of a subvolume");
+		if (code == BTRFS_UTIL_OK)
+			text = path_for_people(bytes);
+		free(bytes);
+		*path = g_steal_pointer(&text);
+	}
+	*id = found;
+	return TRUE;
+}
+
+/* Not mounted */
+
+static gboolean
+read_offline(DpsBtrfs *self, const DpsRegion *region, GError **error)
+{
+	g_autoptr(DpsBtrfsFs) fs = dps_btrfs_fs_open(region, error);
+	g_autoptr(GPtrArray) list = NULL;
+	DpsBtrfsDefault current;
+
+	if (!fs || !dps_btrfs_fs_read_default(fs, &current, error))
+		return FALSE;
+	list = dps_btrfs_fs_list_subvolumes(fs, error);
+	if (!list)
+		return FALSE;
+
+	self->region = *region;
+	self->n_devices = dps_btrfs_fs_get_super(fs)->n_devices;
+	self->default_id = current.id;
+	for (guint i = 0; i < list->len; i++) {
+		const DpsBtrfsSubvolumeInfo *info = g_ptr_array_index(list, i);
+
+		add_subvolume(self, info->id, info->path);
+	}
+	return TRUE;
+}
+
+DpsBtrfs *
+dps_btrfs_open_offline(const DpsRegion *region, GError **error)
+{
+	g_autoptr(DpsBtrfs) self = btrfs_new();
+
+	if (!read_offline(self, region, error)) {
+		g_prefix_error(error, "btrfs: ");
+		return NULL;
+	}
+	return g_steal_pointer(&self);
+}
+
+/* Either way */
+
+gboolean
+dps_btrfs_is_mounted(DpsBtrfs *self)
+{
+	return self->fd >= 0;
+}
+
+guint64
+dps_btrfs_get_n_devices(DpsBtrfs *self)
+{
+	return self->n_devices;
+}
+
+GPtrArray *
+dps_btrfs_get_subvolumes(DpsBtrfs *self)
+{
+	return self->subvolumes;
+}
+
+uint64_t
+dps_btrfs_get_default_id(DpsBtrfs *self)
+{
+	return self->default_id;
+}
+
+const DpsSubvolume *
+dps_btrfs_find_id(DpsBtrfs *self, uint64_t id)
+{
+	for (guint i = 0; i < self->subvolumes->len; i++) {
+		const DpsSubvolume *subvolume = g_ptr_array_index(self->subvolumes, i);
+
+		if (subvolume->id == id)
+			return subvolume;
+	}
+	return NULL;
+}
+
+const DpsSubvolume *
+dps_btrfs_find_path(DpsBtrfs *self, const char *path)
+{
+	g_autofree char *wanted = g_strdup(path + strspn(path, "/"));
+	size_t length = strlen(wanted);
+
+	while (length > 0 && wanted[length - 1] == '/')
+		wanted[--length] = '\0';
+
+	for (guint i = 0; i < self->subvolumes->len; i++) {
+		const DpsSubvolume *subvolume = g_ptr_array_index(self->subvolumes, i);
+
+		if (strcmp(subvolume->bytes, wanted) == 0)
+			return subvolume;
+	}
+	return NULL;
+}
+
+gboolean
+dps_btrfs_check_writable(DpsBtrfs *self, uint64_t id, char **note, GError **error)
+{
+	if (!dps_btrfs_find_id(self, id))
+		return dps_throw(error, DPS_ERROR_NOT_FOUND,
+				 "btrfs: subvolume %" PRIu64 ": there is none", id);
+	if (dps_btrfs_is_mounted(self))
+		return check_mounted(self, note, error);
+
+	return dps_throw(error, DPS_ERROR_UNSUPPORTED,
+			 "btrfs: not mounted: mount it to change its default subvolume");
+}
+
+gboolean
+dps_btrfs_set_default(DpsBtrfs *self, uint64_t id, DpsMedium *medium, uint64_t start,
+		      GError **error)
+{
+	if (!dps_btrfs_check_writable(self, id, NULL, error))
+		return FALSE;
+
+	return set_mounted(self, id, error);
+}
