@@ -12,9 +12,10 @@
 
 /* Where the running system's files are: the real ones, or a test's made-up ones. */
 typedef struct {
-	const char *sysfs; /* "/sys" */
-	const char *proc;  /* "/proc" */
-	const char *dev;   /* "/dev" */
+	const char *sysfs;   /* "/sys" */
+	const char *proc;    /* "/proc" */
+	const char *dev;     /* "/dev" */
+	gboolean is_made_up; /* nodes under dev are plain files that hold their number: "8:1" */
 } DpsSystem;
 
 extern const DpsSystem dps_system; /* the running one */
@@ -38,6 +39,9 @@ typedef struct {
 	guint number;	  /* of the partition; 0: the whole disk */
 	DpsLayers layers; /* between the device asked for and this */
 	char *layer_name; /* for messages: the topmost layer: "LVM volume fedora-root"; or NULL */
+	char *file; /* a loop device over a part of a file (osbuild's partitions): that file; or
+		       NULL */
+	uint64_t file_offset; /* bytes: where in file the device starts */
 } DpsBacking;
 
 void dps_backing_free(DpsBacking *backing);
@@ -52,6 +56,22 @@ void dps_backing_free(DpsBacking *backing);
  *   LUKS on one, or a disk; several for LVM, RAID and the like over several; %NULL on failure
  */
 GPtrArray *dps_blockdev_resolve(const DpsSystem *system, dev_t device, GError **error);
+
+/**
+ * dps_blockdev_find_node:
+ * @system: where nodes are
+ * @path: of a node, as the system names it ("/dev/sda1", links are followed); elsewhere is none
+ * @device: (out): its number; set only on success
+ *
+ * Returns: whether @path is a block device
+ */
+gboolean dps_blockdev_find_node(const DpsSystem *system, const char *path, dev_t *device);
+
+/* Returns: (transfer full) (nullable): the node of a device, NULL when it has none that is right */
+char *dps_blockdev_get_node(const DpsSystem *system, dev_t device);
+
+/* Whether a device is a zram: memory, not a disk. */
+gboolean dps_blockdev_is_zram(const DpsSystem *system, dev_t device);
 
 /**
  * dps_blockdev_get_partition:

@@ -15,9 +15,16 @@ typedef struct {
 	char *options; /* of the mount and of the file system, joined by a comma */
 	GPtrArray *
 		backings; /* (element-type DpsBacking): what it stands on; empty: no block device */
+	char *problem;	  /* why backings is empty although there must be a block device; or NULL */
 	uint64_t subvolume_id; /* btrfs: which subvolume, asked of the file system; 0: unknown */
 	char *subvolume;       /* its path from the top level, "/" the top level; NULL: unknown */
 	gboolean is_multi_device; /* btrfs over several devices */
+	/*
+	 * A directory of a file system, bind-mounted (ostree's /var, osbuild's tree), and neither
+	 * the whole of it nor a subvolume: what it stands on says nothing of what a partition is
+	 * for, so backings is empty.
+	 */
+	gboolean is_directory;
 } DpsMount;
 
 /* A line of the tree's fstab. */
@@ -26,7 +33,8 @@ typedef struct {
 	char *spec; /* "UUID=…", "LABEL=…", "PARTUUID=…", "PARTLABEL=…", "/dev/…", unquoted */
 	char *fs_type;
 	char *options;
-	char *subvolume; /* btrfs: the value of subvol=, without a leading slash; or NULL */
+	char *subvolume;       /* btrfs: the value of subvol=, without a leading slash; or NULL */
+	uint64_t subvolume_id; /* btrfs: the value of subvolid=; 0: none */
 } DpsFstabEntry;
 
 /* A swap area in use on the running system. */
@@ -54,6 +62,12 @@ const DpsMount *dps_tree_get_mount(DpsTree *tree, const char *mount_point);
 
 /* Whether /sysroot holds the root: an image-mode system. */
 gboolean dps_tree_is_image_mode(DpsTree *tree);
+
+/*
+ * Returns: what said the architecture, for messages: "usr/bin/bash", "usr/lib/os-release", "the
+ * running kernel"; NULL when nothing did
+ */
+const char *dps_tree_get_arch_source(DpsTree *tree);
 
 /* Whether the tree is the running system's own "/" (not a chroot's). */
 gboolean dps_tree_is_running_system(DpsTree *tree);
