@@ -46,9 +46,13 @@ char *
 dps_keyfile_lookup(const char *text, gsize size, const char *name)
 {
 	g_autofree char *found = NULL;
-	const char *end = text + size;
+	const char *end;
 	gsize name_size = strlen(name);
 
+	if (size == 0)
+		return NULL; /* and text may be, too */
+
+	end = text + size;
 	while (text < end) {
 		const char *newline = memchr(text, '\n', (gsize)(end - text));
 		const char *stop = newline ? newline : end;
