@@ -27,6 +27,11 @@ typedef struct {
 	char *name;	     /* UTF-8, at most 36 UTF-16 units */
 } DpsGptEntryChange;
 
+/* Returns: (transfer full): a change of entry @number that changes nothing yet */
+DpsGptEntryChange *dps_gpt_entry_change_new(uint32_t number);
+void dps_gpt_entry_change_free(DpsGptEntryChange *change);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsGptEntryChange, dps_gpt_entry_change_free)
+
 /**
  * dps_gpt_edit:
  * @gpt: the table as it is
@@ -39,12 +44,15 @@ typedef struct {
  *   first), %NULL when nothing is
  * @error: %DPS_ERROR_REFUSED: the table is in no state to be written: the primary's array is not
  *   at LBA 2 (which is named), the backup is not inside the device, the primary is bad and
- *   @allow_bad_primary is not given; %DPS_ERROR_NOT_FOUND: no such entry; %DPS_ERROR_INVALID: a
- *   name too long
+ *   @allow_bad_primary is not given, or an entry to be changed lies outside of the usable area or
+ *   over another; %DPS_ERROR_NOT_FOUND: no such entry; %DPS_ERROR_INVALID: a name too long or no
+ *   UTF-8, a null type, an entry given twice
  *
- * Only changed sectors are written, all changes in one pass.  When @changes change nothing and the
- * table is whole, @edits is empty.  A backup that is only misplaced (the image was grown) stays
- * where it is.
+ * Only changed sectors are written, all changes in one pass; sectors that lie side by side make one
+ * edit.  Edits may follow each other at one place (the primary header changes twice): the old bytes
+ * of the second are the new ones of the first.  When @changes change nothing and the table is
+ * whole, @edits is empty.  A backup that is only misplaced (the image was grown) stays where it is.
+ * What cannot be repaired and need not be, since nothing else is to be written, is left alone.
  *
  * Returns: %TRUE on success
  */

@@ -14,9 +14,11 @@
 
 /* One copy of the table, and what is wrong with it. */
 typedef struct {
-	gboolean good;	     /* header and array are as the specification wants them */
-	char *problem;	     /* why it is not good, one line; NULL when it is */
-	uint64_t header_lba; /* where the header was read */
+	gboolean present;     /* "EFI PART" is there, good or not */
+	gboolean header_good; /* the header is sound; its array may not be */
+	gboolean good;	      /* header and array are as the specification wants them */
+	char *problem;	      /* why it is not good, one line; NULL when it is */
+	uint64_t header_lba;  /* where the header was read */
 	uint64_t my_lba, alternate_lba, first_usable_lba, last_usable_lba, entries_lba;
 	uint32_t header_size, n_entries, entry_size; /* bytes, count, bytes */
 	DpsGuid disk_guid;
@@ -24,6 +26,16 @@ typedef struct {
 	uint8_t *entries;    /* whole sectors; NULL when the header is bad */
 	size_t entries_size; /* bytes of whole sectors that hold n_entries of entry_size */
 } DpsGptCopy;
+
+/*
+ * Where a copy belongs, and what is there now, whatever it is: an editor needs to know both.
+ */
+typedef struct {
+	char *problem; /* why no copy can be written there, one line; NULL when it can */
+	uint64_t header_lba, entries_lba;
+	uint8_t *header;  /* one sector; NULL with a problem */
+	uint8_t *entries; /* as many bytes as those of the current copy; NULL with a problem */
+} DpsGptPlace;
 
 /* How far a write of ours got that was cut off (the states of the header flip, gpt-edit.h). */
 typedef enum {
@@ -39,7 +51,8 @@ typedef struct {
 	DpsGuid type_guid, guid;
 	uint64_t first_lba, last_lba; /* both inside */
 	uint64_t attributes;
-	char *name; /* UTF-8 whatever is on disk: what is no character becomes U+FFFD */
+	char *name;    /* UTF-8 whatever is on disk: what is no character becomes U+FFFD */
+	char *problem; /* its place is odd: outside of the usable area, overlaps another; or NULL */
 } DpsGptEntry;
 
 typedef struct {
@@ -52,6 +65,7 @@ typedef struct {
 	DpsGptState state;
 	const DpsGptCopy *current; /* the copy that counts: primary when good, else backup */
 	GPtrArray *entries;	   /* (element-type DpsGptEntry): of current, by number */
+	DpsGptPlace primary_place, backup_place;
 
 	/* What is odd, though the table can be read; checks report these. */
 	gboolean copies_differ;	   /* both good and of different content */
@@ -82,4 +96,34 @@ gboolean dps_gpt_read(const DpsRegion *disk, guint sector_size, DpsGptPresence *
 void dps_gpt_free(DpsGpt *gpt);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsGpt, dps_gpt_free)
 
+/* (nullable): the entry with this number, when it is used */
 const DpsGptEntry *dps_gpt_get_entry(const DpsGpt *gpt, uint32_t number);
+
+/*
+ * Offsets inside a header and an entry, in bytes.  Source: UEFI 2.10 tables 5-5 and 5-6.
+ */
+enum {
+	DPS_GPT_HEADER_SIZE = 12,
+	DPS_GPT_HEADER_CRC = 16,
+	DPS_GPT_HEADER_MY_LBA = 24,
+	DPS_GPT_HEADER_ALTERNATE_LBA = 32,
+	DPS_GPT_HEADER_FIRST_USABLE = 40,
+	DPS_GPT_HEADER_LAST_USABLE = 48,
+	DPS_GPT_HEADER_DISK_GUID = 56,
+	DPS_GPT_HEADER_ENTRIES_LBA = 72,
+	DPS_GPT_HEADER_N_ENTRIES = 80,
+	DPS_GPT_HEADER_ENTRY_SIZE = 84,
+	DPS_GPT_HEADER_ENTRIES_CRC = 88,
+	DPS_GPT_HEADER_MIN_SIZE = 92,
+
+	DPS_GPT_ENTRY_TYPE = 0,
+	DPS_GPT_ENTRY_GUID = 16,
+	DPS_GPT_ENTRY_FIRST_LBA = 32,
+	DPS_GPT_ENTRY_LAST_LBA = 40,
+	DPS_GPT_ENTRY_ATTRIBUTES = 48,
+	DPS_GPT_ENTRY_NAME = 56,
+	DPS_GPT_ENTRY_MIN_SIZE = 128,
+
+	DPS_GPT_NAME_UNITS = 36, /* UTF-16, little-endian */
+	DPS_GPT_HOME_LBA = 2,	 /* where the primary's array is, unless somebody moved it */
+};

@@ -32,6 +32,9 @@ dev_t dps_medium_get_device(DpsMedium *self);	   /* st_rdev; 0 for a regular fil
 gboolean dps_medium_is_device(DpsMedium *self);
 gboolean dps_medium_is_writable(DpsMedium *self);
 
+/* Fails with DPS_ERROR_UNSUPPORTED for a partition, and names the disk that it is on. */
+gboolean dps_medium_require_disk(DpsMedium *self, GError **error);
+
 /* The whole of it. */
 DpsRegion dps_medium_get_region(DpsMedium *self);
 
@@ -43,17 +46,35 @@ gboolean dps_medium_drop_cache(DpsMedium *self, uint64_t offset, uint64_t size, 
  * @self: a writable medium
  * @start: added to the offset of each edit: where the editor's region starts, in bytes
  * @edits: (element-type DpsEdit): in order; may be empty
- * @done: (out) (optional): how many edits are on the medium, also on failure
+ * @done: (out) (optional): how many edits are on the medium, also on failure; the one behind them
+ *   may be there in part: dps_medium_put_back() takes both into account
  * @error: %DPS_ERROR_CHANGED: old bytes are not there, and nothing was written; %DPS_ERROR_IO: a
  *   write or a flush failed, or the medium gave other bytes back than were written
  *
- * Checks the old bytes of all edits, then writes each with one pwrite and one fdatasync, then drops
- * the cached ranges, reads all of them back and compares.
+ * Checks the old bytes of all edits, then writes each with one pwrite and one fdatasync, then reads
+ * all of them back past the page cache and compares.  An edit may change again what one before it
+ * has changed.
  *
  * Returns: %TRUE when all are on the medium
  */
 gboolean dps_medium_write_edits(DpsMedium *self, uint64_t start, GPtrArray *edits, guint *done,
 				GError **error);
+
+/**
+ * dps_medium_put_back:
+ * @self: a writable medium
+ * @start: as for dps_medium_write_edits()
+ * @edits: (element-type DpsEdit): those that dps_medium_write_edits() was given
+ * @done: how many it said are on the medium; the one behind them may be there in part
+ * @error: %DPS_ERROR_CHANGED: somebody else wrote there; %DPS_ERROR_IO
+ *
+ * Puts the old bytes back, the last edit first, so that what holds at every point on the way there
+ * holds on the way back.  Each is flushed and read back.
+ *
+ * Returns: %TRUE when the medium is as it was before the edits
+ */
+gboolean dps_medium_put_back(DpsMedium *self, uint64_t start, GPtrArray *edits, guint done,
+			     GError **error);
 
 /**
  * dps_medium_wait_for_udev:

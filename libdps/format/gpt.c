@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "format/gpt.h"
+#include "ground/bytes.h"
+#include "ground/crc32.h"
+#include "ground/error.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static const char signature[8] = { 'E', 'F', 'I', ' ', 'P', 'A', 'R', 'T' };
+
+/*
+ * What we are willing to read.  The specification has no upper limit; partitioning tools make 128
+ * entries of 128 bytes, and a header that claims gigabytes would have every library allocate them.
+ */
+#define MAX_ENTRIES 1024
+#define MAX_ARRAY_SIZE (128 * 1024)
+
+/* The MBR.  Source: UEFI 2.10 table 5-3. */
+enum {
+	MBR_RECORDS = 446,
+	MBR_RECORD_SIZE = 16,
+	MBR_RECORD_TYPE = 4,
+	MBR_RECORD_START = 8,
+	MBR_N_RECORDS = 4,
+	MBR_SIGNATURE = 510,
+	MBR_TYPE_PROTECTIVE = 0xee,
+};
+
+/* What one look at a medium needs to know. */
+typedef struct {
+	const DpsRegion *disk;
+	uint32_t sector_size;
+	uint64_t n_sectors;
+} Medium;
+
+static void
+copy_clear(DpsGptCopy *copy)
+{
+	g_free(copy->problem);
+	g_free(copy->header);
+	g_free(copy->entries);
+}
+
+static void
+place_clear(DpsGptPlace *place)
+{
+	g_free(place->problem);
+	g_free(place->header);
+	g_free(place->entries);
+}
+
+static void
+entry_free(DpsGptEntry *entry)
+{
+	g_free(entry->name);
+	g_free(entry->problem);
+	g_free(entry);
+}
+
+void
+dps_gpt_free(DpsGpt *gpt)
+{
+	if (!gpt)
+		return;
+
+	copy_clear(&gpt->primary);
+	copy_clear(&gpt->backup);
+	place_clear(&gpt->primary_place);
+	place_clear(&gpt->backup_place);
+	g_clear_pointer(&gpt->entries, g_ptr_array_unref);
+	g_free(gpt);
+}
+
+/* Returns: (transfer full) (nullable): @count sectors, %NULL when they cannot be read */
+static uint8_t *
+read_sectors(const Medium *medium, uint64_t lba, size_t count, GError **error)
+{
+	g_autofree uint8_t *bytes = NULL;
+
+	if (lba >= medium->n_sectors || count > medium->n_sectors - lba)
+		return dps_throw_null(error, DPS_ERROR_CORRUPT,
+				      "sectors %" PRIu64 " + %zu: behind the end of the disk", lba,
+				      count);
+
+	bytes = g_malloc(count * medium->sector_size);
+	if (!dps_region_read(medium->disk, lba * medium->sector_size, bytes,
+			     count * medium->sector_size, error))
+		return NULL;
+
+	return g_steal_pointer(&bytes);
+}
+
+static size_t
+sectors_of(const Medium *medium, size_t size)
+{
+	return (size + medium->sector_size - 1) / medium->sector_size;
+}
+
+/* Each rule with its reason; the first that is broken is the answer, NULL when none is. */
+static char *
+find_header_problem(const Medium *medium, const DpsGptCopy *copy)
+{
+	g_autofree uint8_t *blank = NULL;
+	uint32_t n = copy->n_entries, size = copy->entry_size;
+	uint64_t array_sectors;
+
+	if (copy->header_size < DPS_GPT_HEADER_MIN_SIZE || copy->header_size > medium->sector_size)
+		return g_strdup_printf("header size %" PRIu32, copy->header_size);
+
+	/* The checksum is taken with its own field zeroed. */
+	blank = g_memdup2(copy->header, copy->header_size);
+	dps_store_le32(blank + DPS_GPT_HEADER_CRC, 0);
+	if (dps_crc32(blank, copy->header_size) != dps_load_le32(copy->header + DPS_GPT_HEADER_CRC))
+		return g_strdup("header checksum does not match");
+
+	if (copy->my_lba != copy->header_lba)
+		return g_strdup_printf("header says it is at sector %" PRIu64, copy->my_lba);
+	if (copy->first_usable_lba > copy->last_usable_lba)
+		return g_strdup_printf("usable sectors %" PRIu64 " to %" PRIu64,
+				       copy->first_usable_lba, copy->last_usable_lba);
+	if (copy->last_usable_lba >= medium->n_sectors)
+		return g_strdup_printf("usable up to sector %" PRIu64 ", and the disk has %" PRIu64
+				       ": cut short, or made for a larger disk",
+				       copy->last_usable_lba, medium->n_sectors);
+
+	/* UEFI 2.10 section 5.3.2: "a value of 128 x 2^n". */
+	if (size < DPS_GPT_ENTRY_MIN_SIZE || (size & (size - 1)) != 0)
+		return g_strdup_printf("entry size %" PRIu32, size);
+	if (n == 0 || n > MAX_ENTRIES || size > MAX_ARRAY_SIZE || n > MAX_ARRAY_SIZE / size)
+		return g_strdup_printf("%" PRIu32 " entries of %" PRIu32 " bytes", n, size);
+
+	array_sectors = sectors_of(medium, (size_t)n * size);
+	if (copy->entries_lba < DPS_GPT_HOME_LBA || copy->entries_lba >= medium->n_sectors ||
+	    array_sectors > medium->n_sectors - copy->entries_lba)
+		return g_strdup_printf("entries at sector %" PRIu64, copy->entries_lba);
+	if (copy->header_lba >= copy->entries_lba &&
+	    copy->header_lba < copy->entries_lba + array_sectors)
+		return g_strdup("entries lie over the header");
+
+	/* The primary's may be anywhere: a write that was cut off, and then the disk was grown. */
+	if (copy->header_lba != 1 && copy->entries_lba <= copy->last_usable_lba)
+		return g_strdup_printf("entries at sector %" PRIu64 ", not behind the usable area",
+				       copy->entries_lba);
+	return NULL;
+}
+
+/* Fills in what it can; the medium's refusal is a problem of this copy, not the end. */
+static void
+read_copy(const Medium *medium, uint64_t header_lba, DpsGptCopy *copy, GError **io_error)
+{
+	g_autoptr(GError) error = NULL;
+	const uint8_t *h;
+	size_t size;
+
+	*copy = (DpsGptCopy){ .header_lba = header_lba };
+	copy->header = read_sectors(medium, header_lba, 1, &error);
+	if (!copy->header) {
+		copy->problem = g_strdup(error->message);
+		if (error->code != DPS_ERROR_CORRUPT && !*io_error)
+			*io_error = g_steal_pointer(&error);
+		return;
+	}
+
+	h = copy->header;
+	if (memcmp(h, signature, sizeof(signature)) != 0) {
+		copy->problem = g_strdup("no \"EFI PART\" signature");
+		return;
+	}
+	copy->present = TRUE;
+	copy->header_size = dps_load_le32(h + DPS_GPT_HEADER_SIZE);
+	copy->my_lba = dps_load_le64(h + DPS_GPT_HEADER_MY_LBA);
+	copy->alternate_lba = dps_load_le64(h + DPS_GPT_HEADER_ALTERNATE_LBA);
+	copy->first_usable_lba = dps_load_le64(h + DPS_GPT_HEADER_FIRST_USABLE);
+	copy->last_usable_lba = dps_load_le64(h + DPS_GPT_HEADER_LAST_USABLE);
+	copy->disk_guid = dps_guid_from_gpt(h + DPS_GPT_HEADER_DISK_GUID);
+	copy->entries_lba = dps_load_le64(h + DPS_GPT_HEADER_ENTRIES_LBA);
+	copy->n_entries = dps_load_le32(h + DPS_GPT_HEADER_N_ENTRIES);
+	copy->entry_size = dps_load_le32(h + DPS_GPT_HEADER_ENTRY_SIZE);
+
+	copy->problem = find_header_problem(medium, copy);
+	if (copy->problem)
+		return;
+	copy->header_good = TRUE;
+
+	size = (size_t)copy->n_entries * copy->entry_size;
+	copy->entries = read_sectors(medium, copy->entries_lba, sectors_of(medium, size), &error);
+	if (!copy->entries) {
+		copy->problem = g_strdup(error->message);
+		if (error->code != DPS_ERROR_CORRUPT && !*io_error)
+			*io_error = g_steal_pointer(&error);
+		return;
+	}
+	copy->entries_size = sectors_of(medium, size) * medium->sector_size;
+
+	if (dps_crc32(copy->entries, size) != dps_load_le32(h + DPS_GPT_HEADER_ENTRIES_CRC)) {
+		copy->problem = g_strdup("checksum of the entries does not match");
+		return;
+	}
+	copy->good = TRUE;
+}
+
+/*
+ * The kernel and libfdisk look where the primary header says, then in the last sector; so does
+ * this.  Source: Linux, block/partitions/efi.c, find_valid_gpt().
+ */
+static void
+read_backup(const Medium *medium, DpsGpt *gpt, GError **io_error)
+{
+	uint64_t last = medium->n_sectors - 1;
+	uint64_t named = gpt->primary.header_good ? gpt->primary.alternate_lba : last;
+	DpsGptCopy other;
+
+	/* A sector that cannot hold a backup is not asked for one. */
+	if (named <= DPS_GPT_HOME_LBA || named > last)
+		named = last;
+	read_copy(medium, named, &gpt->backup, io_error);
+	if (gpt->backup.good || named == last)
+		return;
+
+	read_copy(medium, last, &other, io_error);
+	if (!other.good) {
+		copy_clear(&other);
+		return;
+	}
+	copy_clear(&gpt->backup);
+	gpt->backup = other;
+}
+
+/* UTF-16 up to the first zero.  A surrogate without its partner is no character. */
+static char *
+name_to_utf8(const uint8_t *raw)
+{
+	GString *name = g_string_new(NULL);
+
+	for (guint i = 0; i < DPS_GPT_NAME_UNITS; i++) {
+		gunichar unit = (gunichar)(raw[2 * i] | raw[2 * i + 1] << 8);
+
+		if (unit == 0)
+			break;
+		if (unit >= 0xd800 && unit < 0xdc00 && i + 1 < DPS_GPT_NAME_UNITS) {
+			gunichar low = (gunichar)(raw[2 * i + 2] | raw[2 * i + 3] << 8);
+
+			if (low >= 0xdc00 && low < 0xe000) {
+				unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+				i++;
+			}
+		}
+		if (unit >= 0xd800 && unit < 0xe000)
+			unit = 0xfffd;
+		g_string_append_unichar(name, unit);
+	}
+	return g_string_free(name, FALSE);
+}
+
+static char *
+find_entry_problem(const DpsGptCopy *copy, const DpsGptEntry *entry)
+{
+	if (entry->first_lba > entry->last_lba)
+		return g_strdup("it ends before it starts");
+	if (entry->first_lba < copy->first_usable_lba || entry->last_lba > copy->last_usable_lba)
+		return g_strdup_printf("sectors %" PRIu64 " to %" PRIu64
+				       " are not all inside of the usable area",
+				       entry->first_lba, entry->last_lba);
+	return NULL;
+}
+
+static void
+note_overlaps(GPtrArray *entries)
+{
+	for (guint i = 0; i < entries->len; i++) {
+		DpsGptEntry *a = g_ptr_array_index(entries, i);
+
+		for (guint j = 0; j < entries->len && !a->problem; j++) {
+			const DpsGptEntry *b = g_ptr_array_index(entries, j);
+
+			if (i != j && a->first_lba <= b->last_lba && b->first_lba <= a->last_lba)
+				a->problem = g_strdup_printf("it overlaps partition %" PRIu32,
+							     b->number);
+		}
+	}
+}
+
+static void
+read_entries(DpsGpt *gpt)
+{
+	const DpsGptCopy *copy = gpt->current;
+
+	gpt->entries = g_ptr_array_new_with_free_func((GDestroyNotify)entry_free);
+	for (uint32_t i = 0; i < copy->n_entries; i++) {
+		const uint8_t *raw = copy->entries + (size_t)i * copy->entry_size;
+		DpsGuid type = dps_guid_from_gpt(raw + DPS_GPT_ENTRY_TYPE);
+		DpsGptEntry *entry;
+
+		if (dps_guid_is_null(&type))
+			continue;
+
+		entry = g_new0(DpsGptEntry, 1);
+		entry->number = i + 1;
+		entry->type_guid = type;
+		entry->guid = dps_guid_from_gpt(raw + DPS_GPT_ENTRY_GUID);
+		entry->first_lba = dps_load_le64(raw + DPS_GPT_ENTRY_FIRST_LBA);
+		entry->last_lba = dps_load_le64(raw + DPS_GPT_ENTRY_LAST_LBA);
+		entry->attributes = dps_load_le64(raw + DPS_GPT_ENTRY_ATTRIBUTES);
+		entry->name = name_to_utf8(raw + DPS_GPT_ENTRY_NAME);
+		entry->problem = find_entry_problem(copy, entry);
+		g_ptr_array_add(gpt->entries, entry);
+	}
+	note_overlaps(gpt->entries);
+}
+
+/* Where the primary header points tells how far a header flip got, or that somebody moved it. */
+static void
+find_primary_place(DpsGpt *gpt, uint64_t array_sectors)
+{
+	const DpsGptCopy *primary = &gpt->primary;
+	DpsGptPlace *place = &gpt->primary_place;
+
+	place->header_lba = 1;
+	place->entries_lba = DPS_GPT_HOME_LBA;
+	if (DPS_GPT_HOME_LBA + array_sectors > gpt->current->first_usable_lba) {
+		place->problem =
+			g_strdup_printf("its entries do not fit between sector 2 and the first "
+					"usable sector, %" PRIu64,
+					gpt->current->first_usable_lba);
+		return;
+	}
+	if (!primary->header_good || primary->entries_lba == DPS_GPT_HOME_LBA)
+		return;
+
+	if (primary->entries_lba + array_sectors <= primary->first_usable_lba) {
+		place->problem = g_strdup_printf("its entries are at sector %" PRIu64
+						 ", not at 2: somebody moved them on purpose",
+						 primary->entries_lba);
+		return;
+	}
+	if (!primary->good)
+		return;
+
+	if (gpt->backup.good ? primary->entries_lba == gpt->backup.entries_lba
+			     : primary->entries_lba > primary->last_usable_lba)
+		gpt->state = DPS_GPT_FLIPPED;
+	else
+		gpt->state = DPS_GPT_FLIPPED_GROWN;
+}
+
+static gboolean
+backup_array_fits(const DpsGpt *gpt, uint64_t header_lba, uint64_t lba, uint64_t array_sectors)
+{
+	return lba > gpt->current->last_usable_lba && lba < gpt->n_sectors &&
+	       array_sectors <= gpt->n_sectors - lba &&
+	       (header_lba < lba || header_lba >= lba + array_sectors);
+}
+
+static void
+find_backup_place(DpsGpt *gpt, uint64_t array_sectors)
+{
+	DpsGptPlace *place = &gpt->backup_place;
+
+	place->header_lba = gpt->backup.good ? gpt->backup.header_lba : gpt->primary.alternate_lba;
+	if (place->header_lba >= gpt->n_sectors) {
+		place->problem = g_strdup_printf("it belongs in sector %" PRIu64
+						 ", and the disk has %" PRIu64,
+						 place->header_lba, gpt->n_sectors);
+		return;
+	}
+	if (place->header_lba <= gpt->current->last_usable_lba) {
+		place->problem = g_strdup_printf("it belongs in sector %" PRIu64
+						 ", inside of the usable area",
+						 place->header_lba);
+		return;
+	}
+
+	/* Where it was, or right before its header, where every tool puts it. */
+	place->entries_lba = gpt->backup.header_good ? gpt->backup.entries_lba : 0;
+	if (backup_array_fits(gpt, place->header_lba, place->entries_lba, array_sectors))
+		return;
+	place->entries_lba = place->header_lba - MIN(array_sectors, place->header_lba);
+	if (!backup_array_fits(gpt, place->header_lba, place->entries_lba, array_sectors))
+		place->problem =
+			g_strdup("there is no room for its entries behind the usable area");
+}
+
+static void
+read_place(const Medium *medium, uint64_t array_sectors, DpsGptPlace *place)
+{
+	g_autoptr(GError) error = NULL;
+
+	if (place->problem)
+		return;
+
+	place->header = read_sectors(medium, place->header_lba, 1, &error);
+	if (place->header)
+		place->entries =
+			read_sectors(medium, place->entries_lba, (size_t)array_sectors, &error);
+	if (place->entries)
+		return;
+
+	g_clear_pointer(&place->header, g_free);
+	place->problem = g_strdup(error->message);
+}
+
+static gboolean
+contents_equal(const DpsGptCopy *a, const DpsGptCopy *b)
+{
+	return a->first_usable_lba == b->first_usable_lba &&
+	       a->last_usable_lba == b->last_usable_lba &&
+	       dps_guid_equal(&a->disk_guid, &b->disk_guid) && a->n_entries == b->n_entries &&
+	       a->entry_size == b->entry_size &&
+	       memcmp(a->entries, b->entries, (size_t)a->n_entries * a->entry_size) == 0;
+}
+
+/* Reads at one sector size; whether anything is there, and good, is for the caller to weigh. */
+static DpsGpt *
+read_at(const DpsRegion *disk, uint32_t sector_size, GError **io_error)
+{
+	const Medium medium = {
+		.disk = disk,
+		.sector_size = sector_size,
+		.n_sectors = disk->size / sector_size,
+	};
+	DpsGpt *gpt = g_new0(DpsGpt, 1);
+
+	gpt->sector_size = sector_size;
+	gpt->n_sectors = medium.n_sectors;
+	if (medium.n_sectors < DPS_GPT_HOME_LBA) {
+		gpt->primary.problem = g_strdup("the disk is too small");
+		gpt->backup.problem = g_strdup("the disk is too small");
+		return gpt;
+	}
+
+	read_copy(&medium, 1, &gpt->primary, io_error);
+	read_backup(&medium, gpt, io_error);
+	if (gpt->primary.good || gpt->backup.good) {
+		size_t array_sectors;
+
+		gpt->current = gpt->primary.good ? &gpt->primary : &gpt->backup;
+		array_sectors = gpt->current->entries_size / sector_size;
+		read_entries(gpt);
+		find_primary_place(gpt, array_sectors);
+		find_backup_place(gpt, array_sectors);
+		read_place(&medium, array_sectors, &gpt->primary_place);
+		read_place(&medium, array_sectors, &gpt->backup_place);
+	}
+	gpt->copies_differ = gpt->primary.good && gpt->backup.good &&
+			     !contents_equal(&gpt->primary, &gpt->backup);
+	gpt->backup_misplaced = gpt->backup.good && gpt->backup.header_lba != medium.n_sectors - 1;
+	return gpt;
+}
+
+/* What the first sector says for itself. */
+typedef struct {
+	uint8_t bytes[512];
+	gboolean protective, hybrid;
+	gboolean records; /* the records of an MBR table, none of them protective */
+} Mbr;
+
+static gboolean
+read_mbr(const DpsRegion *disk, Mbr *mbr, GError **error)
+{
+	guint n_other = 0, n_odd = 0;
+
+	*mbr = (Mbr){ 0 };
+	if (disk->size < sizeof(mbr->bytes))
+		return TRUE;
+	if (!dps_region_read(disk, 0, mbr->bytes, sizeof(mbr->bytes), error))
+		return FALSE;
+	if (mbr->bytes[MBR_SIGNATURE] != 0x55 || mbr->bytes[MBR_SIGNATURE + 1] != 0xaa)
+		return TRUE;
+
+	for (guint i = 0; i < MBR_N_RECORDS; i++) {
+		const uint8_t *record = mbr->bytes + MBR_RECORDS + i * MBR_RECORD_SIZE;
+
+		/* The kernel wants both; block/partitions/efi.c, pmbr_part_valid(). */
+		if (record[MBR_RECORD_TYPE] == MBR_TYPE_PROTECTIVE &&
+		    dps_load_le32(record + MBR_RECORD_START) == 1)
+			mbr->protective = TRUE;
+		else if (record[MBR_RECORD_TYPE] != 0)
+			n_other++;
+		/* A boot sector of a file system has the signature too, and code where records are.
+		 */
+		if (record[0] != 0 && record[0] != 0x80)
+			n_odd++;
+	}
+	mbr->hybrid = mbr->protective && n_other > 0;
+	mbr->records = !mbr->protective && n_other > 0 && n_odd == 0;
+	return TRUE;
+}
+
+/* A good primary decides for its sector size; then a good backup; then whatever has a signature. */
+static int
+weigh(const DpsGpt *gpt)
+{
+	if (gpt->primary.good)
+		return 3;
+	if (gpt->backup.good)
+		return 2;
+	return gpt->primary.present || gpt->backup.present ? 1 : 0;
+}
+
+/* A table of the other sector size, on a disk whose sector size is given. */
+static gboolean
+is_of_other_size(const DpsRegion *disk, guint sector_size)
+{
+	uint32_t other = sector_size == 512 ? 4096 : 512;
+	uint8_t found[sizeof(signature)];
+
+	return disk->size >= 2 * (uint64_t)other &&
+	       dps_region_read(disk, other, found, sizeof(found), NULL) &&
+	       memcmp(found, signature, sizeof(signature)) == 0;
+}
+
+static DpsGptPresence
+explain_absence(const DpsRegion *disk, guint sector_size, const DpsGpt *gpt, const Mbr *mbr,
+		char **problem)
+{
+	int weight = weigh(gpt);
+
+	if (weight == 0 && sector_size != 0 && is_of_other_size(disk, sector_size)) {
+		*problem =
+			g_strdup_printf("its GPT is written for sectors of %d bytes, and the disk "
+					"has %u: it was copied from a disk of another kind",
+					sector_size == 512 ? 4096 : 512, sector_size);
+		return DPS_GPT_DAMAGED;
+	}
+	if (weight > 0 && !mbr->records) {
+		*problem = weight > 1
+				   ? g_strdup("it has a GPT and no protective MBR: the kernel does "
+					      "not read it")
+				   : g_strdup_printf("primary: %s; backup: %s",
+						     gpt->primary.problem, gpt->backup.problem);
+		return DPS_GPT_DAMAGED;
+	}
+	if (mbr->protective) {
+		*problem = g_strdup("it has a protective MBR and no GPT");
+		return DPS_GPT_MBR;
+	}
+	if (mbr->records) {
+		*problem = g_strdup("it has an MBR partition table");
+		return DPS_GPT_MBR;
+	}
+	*problem = g_strdup("it has no partition table");
+	return DPS_GPT_NONE;
+}
+
+gboolean
+dps_gpt_read(const DpsRegion *disk, guint sector_size, DpsGptPresence *presence, DpsGpt **out,
+	     char **problem, GError **error)
+{
+	static const uint32_t sizes[] = { 512, 4096 };
+	g_autoptr(DpsGpt) best = NULL;
+	g_autoptr(GError) io_error = NULL;
+	Mbr mbr;
+
+	g_assert(sector_size == 0 || sector_size == 512 || sector_size == 4096);
+
+	if (!read_mbr(disk, &mbr, error))
+		return FALSE;
+
+	for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
+		g_autoptr(DpsGpt) gpt = NULL;
+
+		if (sector_size != 0 && sizes[i] != sector_size)
+			continue;
+		gpt = read_at(disk, sizes[i], &io_error);
+		if (!best || weigh(gpt) > weigh(best)) {
+			dps_gpt_free(best);
+			best = g_steal_pointer(&gpt);
+		}
+	}
+	memcpy(best->pmbr, mbr.bytes, sizeof(best->pmbr));
+	best->pmbr_protective = mbr.protective;
+	best->pmbr_hybrid = mbr.hybrid;
+
+	if (best->current && mbr.protective) {
+		*presence = DPS_GPT_PRESENT;
+		*problem = NULL;
+		*out = g_steal_pointer(&best);
+		return TRUE;
+	}
+
+	/* "There is no table" is not said of a disk that could not be read. */
+	if (io_error) {
+		g_propagate_error(error, g_steal_pointer(&io_error));
+		return FALSE;
+	}
+	*presence = explain_absence(disk, sector_size, best, &mbr, problem);
+	*out = NULL;
+	return TRUE;
+}
+
+const DpsGptEntry *
+dps_gpt_get_entry(const DpsGpt *gpt, uint32_t number)
+{
+	for (guint i = 0; i < gpt->entries->len; i++) {
+		const DpsGptEntry *entry = g_ptr_array_index(gpt->entries, i);
+
+		if (entry->number == number)
+			return entry;
+	}
+	return NULL;
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ground/error.h"
+#include "target/medium.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define SIZE 8192
+
+/* A file of SIZE bytes, each its own offset modulo 251. */
+typedef struct {
+	char *dir, *path;
+} Fixture;
+
+static void
+set_up(Fixture *fixture, gconstpointer data)
+{
+	g_autofree uint8_t *bytes = g_malloc(SIZE);
+
+	for (size_t i = 0; i < SIZE; i++)
+		bytes[i] = (uint8_t)(i % 251);
+	fixture->dir = g_dir_make_tmp("dps-medium-XXXXXX", NULL);
+	fixture->path = g_build_filename(fixture->dir, "disk.raw", NULL);
+	g_assert_true(g_file_set_contents(fixture->path, (char *)bytes, SIZE, NULL));
+}
+
+static void
+tear_down(Fixture *fixture, gconstpointer data)
+{
+	g_unlink(fixture->path);
+	g_rmdir(fixture->dir);
+	g_free(fixture->path);
+	g_free(fixture->dir);
+}
+
+static GBytes *
+get_bytes(Fixture *fixture)
+{
+	char *bytes;
+	gsize size;
+
+	g_assert_true(g_file_get_contents(fixture->path, &bytes, &size, NULL));
+	return g_bytes_new_take(bytes, size);
+}
+
+/* An edit that makes all of @size bytes into @to; the old bytes are those of the fixture. */
+static void
+add_edit(GPtrArray *edits, uint64_t offset, size_t size, uint8_t from_edit, uint8_t to)
+{
+	g_autofree uint8_t *old_bytes = g_malloc(size);
+	g_autofree uint8_t *new_bytes = g_malloc(size);
+
+	for (size_t i = 0; i < size; i++)
+		old_bytes[i] = from_edit ? from_edit : (uint8_t)((offset + i) % 251);
+	memset(new_bytes, to, size);
+	g_ptr_array_add(edits, dps_edit_new(offset, old_bytes, new_bytes, size, "test bytes"));
+}
+
+static void
+test_write_and_put_back(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GBytes) before = get_bytes(fixture);
+	g_autoptr(GBytes) after = NULL, again = NULL;
+	g_autoptr(GPtrArray) edits = dps_edit_list_new();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, &error);
+	const uint8_t *bytes;
+	guint done = 99;
+
+	g_assert_no_error(error);
+	g_assert_cmpuint(dps_medium_get_size(medium), ==, SIZE);
+	g_assert_false(dps_medium_is_device(medium));
+
+	add_edit(edits, 1000, 512, 0, 0xa1);
+	add_edit(edits, 4000, 200, 0, 0xa2);
+	add_edit(edits, 1100, 10, 0xa1, 0xa3); /* again, over the first */
+	g_assert_true(dps_medium_write_edits(medium, 100, edits, &done, &error) == FALSE);
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED); /* 100 bytes further others are */
+	g_assert_cmpuint(done, ==, 0);
+	g_clear_error(&error);
+
+	g_assert_true(dps_medium_write_edits(medium, 0, edits, &done, &error));
+	g_assert_no_error(error);
+	g_assert_cmpuint(done, ==, 3);
+	after = get_bytes(fixture);
+	bytes = g_bytes_get_data(after, NULL);
+	g_assert_cmphex(bytes[999], ==, 999 % 251);
+	g_assert_cmphex(bytes[1000], ==, 0xa1);
+	g_assert_cmphex(bytes[1100], ==, 0xa3);
+	g_assert_cmphex(bytes[1110], ==, 0xa1);
+	g_assert_cmphex(bytes[4199], ==, 0xa2);
+
+	g_assert_true(dps_medium_put_back(medium, 0, edits, done, &error));
+	g_assert_no_error(error);
+	again = get_bytes(fixture);
+	g_assert_true(g_bytes_equal(again, before));
+}
+
+/* The last edit was cut off in the middle: put back too; and what is somebody else's is not. */
+static void
+test_put_back_partly(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GBytes) before = get_bytes(fixture);
+	g_autoptr(GBytes) after = NULL;
+	g_autoptr(GPtrArray) edits = dps_edit_list_new();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	int fd = dps_medium_get_fd(medium);
+	uint8_t torn[100], foreign = 0x55;
+
+	memset(torn, 0xa2, sizeof(torn));
+	add_edit(edits, 1024, 512, 0, 0xa1);
+	add_edit(edits, 2048, 512, 0, 0xa2);
+	add_edit(edits, 3072, 512, 0, 0xa3);
+	memset(torn, 0xa2, sizeof(torn));
+	for (guint i = 0; i < 512; i++)
+		g_assert_cmpint(pwrite(fd, &(uint8_t){ 0xa1 }, 1, 1024 + (off_t)i), ==, 1);
+	g_assert_cmpint(pwrite(fd, torn, sizeof(torn), 2048), ==, sizeof(torn));
+
+	g_assert_true(dps_medium_put_back(medium, 0, edits, 1, &error));
+	g_assert_no_error(error);
+	after = get_bytes(fixture);
+	g_assert_true(g_bytes_equal(before, after));
+
+	g_assert_cmpint(pwrite(fd, &foreign, 1, 1030), ==, 1);
+	g_assert_false(dps_medium_put_back(medium, 0, edits, 1, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+}
+
+static void
+test_changed(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GBytes) before = get_bytes(fixture);
+	g_autoptr(GBytes) after = NULL;
+	g_autoptr(GPtrArray) edits = dps_edit_list_new();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+
+	add_edit(edits, 0, 512, 0, 0xa1);
+	add_edit(edits, 512, 512, 0x77, 0xa2); /* was never 0x77: nothing at all is written */
+	g_assert_false(dps_medium_write_edits(medium, 0, edits, NULL, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	after = get_bytes(fixture);
+	g_assert_true(g_bytes_equal(before, after));
+
+	/* Outside of the medium. */
+	g_clear_error(&error);
+	g_ptr_array_set_size(edits, 0);
+	add_edit(edits, SIZE - 1, 2, 0, 0xa1);
+	g_assert_false(dps_medium_write_edits(medium, 0, edits, NULL, &error));
+	g_assert_nonnull(error);
+}
+
+static void
+test_read_only(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GPtrArray) edits = dps_edit_list_new();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_READ_ONLY, NULL);
+
+	g_assert_true(dps_medium_write_edits(medium, 0, edits, NULL, &error)); /* nothing to do */
+	add_edit(edits, 0, 512, 0, 0xa1);
+	g_assert_false(dps_medium_write_edits(medium, 0, edits, NULL, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_PERMISSION);
+}
+
+static void
+test_lock(Fixture *fixture, gconstpointer data)
+{
+	static const struct {
+		const char *environment;
+		DpsOpenFlags flags;
+		gboolean opens;
+	} rows[] = {
+		{ NULL, DPS_OPEN_LOCK_NONBLOCK, FALSE },
+		{ NULL, DPS_OPEN_NO_LOCK, TRUE },
+		{ "nonblock", 0, FALSE },
+		{ "no", 0, TRUE },
+		{ "0", 0, TRUE },
+		{ "no", DPS_OPEN_LOCK_NONBLOCK, FALSE }, /* what is asked for is stronger */
+	};
+	int other = open(fixture->path, O_RDONLY | O_CLOEXEC);
+	g_autoptr(DpsMedium) reader = NULL;
+	g_autofree char *me = NULL;
+
+	g_assert_cmpint(flock(other, LOCK_EX), ==, 0);
+	me = g_strdup_printf("(process %d)", getpid());
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+		g_autoptr(DpsMedium) medium = NULL;
+
+		if (rows[i].environment)
+			g_setenv("LOCK_BLOCK_DEVICE", rows[i].environment, TRUE);
+		else
+			g_unsetenv("LOCK_BLOCK_DEVICE");
+		medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE | rows[i].flags, &error);
+		g_assert_cmpint(medium != NULL, ==, rows[i].opens);
+		if (medium)
+			continue;
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_BUSY);
+		/* Where /proc/locks has the device that stat has (not on btrfs and overlays). */
+		if (!strstr(error->message, me))
+			g_assert_nonnull(strstr(error->message, "another process"));
+	}
+	g_unsetenv("LOCK_BLOCK_DEVICE");
+
+	/* Who only reads takes no lock. */
+	reader = dps_medium_open(fixture->path, DPS_OPEN_READ_ONLY, NULL);
+	g_assert_nonnull(reader);
+	close(other);
+}
+
+static gpointer
+unlock_later(gpointer data)
+{
+	g_usleep(200 * 1000);
+	close(GPOINTER_TO_INT(data));
+	return NULL;
+}
+
+static void
+test_lock_wait(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(DpsMedium) medium = NULL;
+	int other = open(fixture->path, O_RDONLY | O_CLOEXEC);
+	GThread *thread;
+
+	g_assert_cmpint(flock(other, LOCK_EX), ==, 0);
+	thread = g_thread_new("unlock", unlock_later, GINT_TO_POINTER(other));
+	medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, &error);
+	g_assert_no_error(error);
+	g_assert_nonnull(medium);
+	g_thread_join(thread);
+}
+
+/* qemu's locks are taken on another open of the file, as qemu does it. */
+static void
+test_virtual_machine(Fixture *fixture, gconstpointer data)
+{
+	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = 201, .l_len = 1 };
+	g_autoptr(GError) error = NULL;
+	int other = open(fixture->path, O_RDWR | O_CLOEXEC);
+
+	g_assert_cmpint(fcntl(other, F_OFD_SETLK, &lock), ==, 0);
+	g_assert_null(dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_BUSY);
+	g_assert_nonnull(strstr(error->message, "virtual machine"));
+	close(other);
+}
+
+static void
+test_formats(Fixture *fixture, gconstpointer data)
+{
+	static const struct {
+		uint64_t offset;
+		const char *magic, *says;
+	} rows[] = {
+		{ 0, "QFI\xfb", "qcow2" },
+		{ 0, "KDMV", "VMDK" },
+		{ 0, "# Disk DescriptorFile", "VMDK" },
+		{ 0, "vhdxfile", "VHDX" },
+		{ 0, "conectix", "VHD" },
+		{ SIZE - 512, "conectix", "VHD" },
+		{ 64, "\x7f\x10\xda\xbe", "VDI" },
+		{ 0,
+		  "\xfd"
+		  "7zXZ",
+		  NULL }, /* xz has a NUL behind it: this is no xz */
+		{ 0, "\x28\xb5\x2f\xfd", "zstd -d" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+		g_autoptr(GBytes) before = get_bytes(fixture);
+		g_autoptr(DpsMedium) medium = NULL;
+		int fd = open(fixture->path, O_WRONLY | O_CLOEXEC);
+
+		if (rows[i].offset == 0)
+			g_assert_cmpint(pwrite(fd, "A", 1, 5), ==, 1);
+		g_assert_cmpint(
+			pwrite(fd, rows[i].magic, strlen(rows[i].magic), (off_t)rows[i].offset), ==,
+			strlen(rows[i].magic));
+		close(fd);
+		medium = dps_medium_open(fixture->path, DPS_OPEN_READ_ONLY, &error);
+		g_assert_cmpint(medium == NULL, ==, rows[i].says != NULL);
+		if (!medium) {
+			g_assert_error(error, DPS_ERROR, DPS_ERROR_UNSUPPORTED);
+			g_assert_nonnull(strstr(error->message, rows[i].says));
+			g_assert_nonnull(strstr(error->message, fixture->path));
+		}
+		g_assert_true(g_file_set_contents(fixture->path, g_bytes_get_data(before, NULL),
+						  SIZE, NULL));
+	}
+}
+
+static void
+test_no_disk(Fixture *fixture, gconstpointer data)
+{
+	const struct {
+		const char *path;
+		gint code;
+	} rows[] = {
+		{ fixture->dir, DPS_ERROR_UNSUPPORTED },
+		{ "/dev/null", DPS_ERROR_UNSUPPORTED },
+		{ "/nonexistent/disk", DPS_ERROR_NOT_FOUND },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+
+		g_assert_null(dps_medium_open(rows[i].path, DPS_OPEN_READ_ONLY, &error));
+		g_assert_error(error, DPS_ERROR, rows[i].code);
+		g_assert_true(g_str_has_prefix(error->message, rows[i].path));
+	}
+}
+
+/* For a file udev has nothing to say; the lock is given up, and reading goes on. */
+static void
+test_done(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GArray) numbers = g_array_new(FALSE, FALSE, sizeof(guint));
+	g_autoptr(GPtrArray) types = g_ptr_array_new();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	g_autoptr(DpsMedium) next = NULL;
+	DpsRegion region = dps_medium_get_region(medium);
+	char *note = fixture->path;
+	uint8_t byte;
+
+	dps_medium_wait_for_udev(medium, numbers, types, &note);
+	g_assert_null(note);
+	g_assert_false(dps_medium_is_writable(medium));
+	g_assert_true(dps_region_read(&region, 300, &byte, 1, NULL));
+	g_assert_cmpuint(byte, ==, 300 % 251);
+	next = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE | DPS_OPEN_LOCK_NONBLOCK, NULL);
+	g_assert_nonnull(next);
+}
+
+int
+main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+#define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
+	ADD("/medium/write-and-put-back", test_write_and_put_back);
+	ADD("/medium/put-back-partly", test_put_back_partly);
+	ADD("/medium/changed", test_changed);
+	ADD("/medium/read-only", test_read_only);
+	ADD("/medium/lock", test_lock);
+	ADD("/medium/lock-wait", test_lock_wait);
+	ADD("/medium/virtual-machine", test_virtual_machine);
+	ADD("/medium/formats", test_formats);
+	ADD("/medium/no-disk", test_no_disk);
+	ADD("/medium/done", test_done);
+#undef ADD
+	return g_test_run();
+}
