@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* BTRFS_SUPER_MIRROR_MAX and btrfs_sb_offset() of the kernel's fs/btrfs. */
-static const uint64_t super_offsets[] = { 0x10000, 0x4000000, 0x4000000000 };
+static const uint64_t super_offsets[DPS_BTRFS_MAX_SUPERS] = { 0x10000, 0x4000000, 0x4000000000 };
 
 /* struct btrfs_super_block: where its fields are. */
 enum {
@@ -260,7 +260,7 @@ gboolean
 dps_btrfs_super_get_offset(const DpsBtrfsSuper *super, guint copy, uint64_t *offset)
 {
 	/* As the kernel's write_dev_supers() decides; the first is always there. */
-	if (copy >= G_N_ELEMENTS(super_offsets))
+	if (copy >= DPS_BTRFS_MAX_SUPERS)
 		return FALSE;
 	if (copy > 0 && super_offsets[copy] + DPS_BTRFS_SUPER_SIZE >= super->device_total_bytes)
 		return FALSE;

@@ -22,14 +22,16 @@
 typedef struct _DpsBtrfsFs DpsBtrfsFs;
 
 #define DPS_BTRFS_SUPER_SIZE 4096
+#define DPS_BTRFS_MAX_SUPERS 3
 #define DPS_BTRFS_MAX_COPIES 4 /* of a tree block: RAID1C4 */
 #define DPS_BTRFS_UUID_SIZE 16
 
 /* Objects and types of items that are named outside of the reader. */
 #define DPS_BTRFS_ROOT_TREE 1
-#define DPS_BTRFS_FS_TREE 5	 /* the top level subvolume */
-#define DPS_BTRFS_FIRST_FREE 256 /* the least number of a subvolume or an inode, and of each root  \
-				  */
+#define DPS_BTRFS_FS_TREE 5 /* the top level subvolume */
+#define DPS_BTRFS_FIRST_FREE                                                                       \
+	256 /* the least number of a subvolume or an inode, and of each root                       \
+	     */
 #define DPS_BTRFS_LAST_FREE (UINT64_MAX - 255)
 
 #define DPS_BTRFS_INODE_ITEM 1
