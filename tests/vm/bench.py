@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs the boots of a test run, a few at a time, while the tests wait for their own."""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+from image import cache, filesystem, host, packages, recipe
+from machine import qemu
+from machine.boot import boot
+
+UNAVAILABLE = (packages.Unavailable, qemu.Unavailable)
+TOOLS = {
+    "apt-get": "apt",
+    "cp": "coreutils",
+    "depmod": "kmod",
+    "dpkg-deb": "dpkg",
+    "mcopy": "mtools",
+    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "mkfs.xfs": "xfsprogs",
+    "mkswap": "util-linux",
+    "qemu-img": "qemu-utils",
+    "sfdisk": "fdisk",
+    "veritysetup": "cryptsetup-bin",
+    "zstd": "zstd",
+}
+
+
+def why_not(arch: str) -> str | None:
+    """The reason for which no disk can be built or booted here; None when all is there."""
+    missing = sorted(package for tool, package in TOOLS.items() if shutil.which(tool) is None)
+    if missing:
+        return f"not installed: {' '.join(missing)}"
+    if os.geteuid() != 0:
+        return "the disks are filled through loop mounts, which need root"
+    try:
+        qemu.check(arch)
+    except qemu.Unavailable as error:
+        return str(error)
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What every boot of a run shares."""
+
+    dps_tag: pathlib.Path
+    logs: pathlib.Path
+
+    def prepare(self, commands, words: dict[str, str]) -> None:
+        """Runs the commands of a case on its copy of the disk."""
+        for command in commands:
+            filled = [word.format(**words) for word in command]
+            if filled[0] == "dps-tag":
+                filled[0] = str(self.dps_tag)
+            cache.run(*filled)
+
+    def disk(self, wanted: recipe.Recipe, place: str) -> tuple[pathlib.Path, dict]:
+        """A copy of a built disk, and the facts about it."""
+        built = recipe.build(wanted)
+        copy = cache.copy_sparse(built / "disk.raw", pathlib.Path(place, "disk.raw"))
+        return copy, json.loads((built / "facts.json").read_text())
+
+    def run_case(self, case) -> dict:
+        with tempfile.TemporaryDirectory(prefix="libdps-vm-", dir=cache.directory("work")) as place:
+            disk, facts = self.disk(case.recipe, place)
+            if case.entry:
+                recipe.select_entry(disk, case.entry)
+            self.prepare(case.prepare, {"disk": str(disk), "usr_hash": facts.get("usr_hash", "")})
+            return boot(case.name, self.logs, [qemu.Drive(disk)], arch=case.recipe.arch)
+
+    def run_installation(self, case) -> dict:
+        """An installer's %post in a machine, then a boot of what it left: two records."""
+        with tempfile.TemporaryDirectory(prefix="libdps-vm-", dir=cache.directory("work")) as place:
+            disk, facts = self.disk(case.recipe, place)
+            root = facts["partitions"][1]
+            where = f"offset={root['start_mib'] << 20},sizelimit={root['size_mib'] << 20}"
+            with filesystem.mounted(disk, where, "subvol=root") as tree:
+                host.put_program(self.dps_tag, tree, "usr/sbin/dps-tag")
+                (tree / "tmp/ks-script-post").write_text(case.script())
+
+            shop = recipe.workshop(case.recipe)
+            console = shop.platform["console"]
+            installer = qemu.DirectKernel(
+                shop.kernel, shop.installer(), f"console={console} panic=-1 quiet"
+            )
+            drive = qemu.Drive(disk, "virtio", keep=True)
+            arch = case.recipe.arch
+            first = boot(f"{case.name}-post", self.logs, [drive], arch, installer)
+            second = boot(f"{case.name}-reboot", self.logs, [qemu.Drive(disk)], arch)
+            return {"post": first, "reboot": second}
+
+
+class Queue:
+    """Starts jobs in the order in which the tests will ask for them."""
+
+    def __init__(self, workers: int):
+        self.pool = concurrent.futures.ThreadPoolExecutor(max_workers=workers)
+        self.futures: dict[str, concurrent.futures.Future] = {}
+
+    def add(self, name: str, function, *arguments) -> None:
+        self.futures[name] = self.pool.submit(function, *arguments)
+
+    def result(self, name: str):
+        return self.futures[name].result()
+
+    def stop(self) -> None:
+        self.pool.shutdown(wait=True, cancel_futures=True)
+
+
+def pick(record: dict, dotted: str):
+    """The value that a name such as root.fstype leads to; None where the way ends.
+
+    In the list of mounts a mount point leads to what is seen there: the last, and no automount.
+    """
+    value = record
+    for word in dotted.split("."):
+        if value is record["mounts"]:
+            there = [mount for mount in value if mount["mount_point"] == word]
+            value = next((mount for mount in reversed(there) if mount["fstype"] != "autofs"), None)
+        else:
+            value = value.get(word) if isinstance(value, dict) else None
+    return value
+
+
+def same(seen, wanted) -> bool:
+    """Partition UUIDs and file names of the ESP are the same in either case."""
+    if isinstance(seen, str) and isinstance(wanted, str):
+        return seen.lower() == wanted.lower()
+    return seen == wanted
+
+
+def differences(record: dict, expect: dict) -> list[str]:
+    lines = []
+    for dotted, wanted in expect.items():
+        seen = pick(record, dotted)
+        if not same(seen, wanted):
+            lines.append(f"{dotted}: wanted {wanted!r}, seen {seen!r}")
+    return lines
