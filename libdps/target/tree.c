@@ -55,15 +55,15 @@ typedef struct {
 	struct libmnt_fs *fs;
 } Line;
 
-/* All lines, by the mount that each is mounted on. */
+/* All lines, also by the mount and the place that each is mounted on. */
 typedef struct {
 	struct libmnt_table *table;
 	GArray *lines;	      /* of Line, in the file's order */
-	GHashTable *children; /* id of a mount to a GPtrArray of Line; TOP for the rest */
+	GHashTable *children; /* make_key() to Line */
 } MountInfo;
 
-/* The key of mounts whose parent this process cannot see: it is outside of its root. */
-#define TOP G_MININT
+/* The parent of mounts whose parent this process cannot see: it is outside of its root. */
+#define TOP (-1)
 
 static void
 clear_mount_info(MountInfo *info)
@@ -145,6 +145,13 @@ or_empty(const char *text)
 	return text ? text : "";
 }
 
+/* A host of containers has thousands of mounts: none is searched for line by line. */
+static char *
+make_key(int parent, const char *path, gsize size)
+{
+	return g_strdup_printf("%d %.*s", parent, (int)size, path);
+}
+
 /* Returns: whether the mountinfo of a process could be read. */
 static gboolean
 read_mount_info(const DpsSystem *system, const char *process, MountInfo *info)
@@ -156,7 +163,7 @@ read_mount_info(const DpsSystem *system, const char *process, MountInfo *info)
 
 	info->table = new_table();
 	info->lines = g_array_new(FALSE, FALSE, sizeof(Line));
-	info->children = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)g_ptr_array_unref);
+	info->children = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 	if (mnt_table_parse_file(info->table, path) != 0)
 		return FALSE;
 
@@ -175,17 +182,11 @@ read_mount_info(const DpsSystem *system, const char *process, MountInfo *info)
 	for (guint i = 0; i < info->lines->len; i++) {
 		Line *line = &g_array_index(info->lines, Line, i);
 		int parent = mnt_fs_get_parent_id(line->fs);
-		GPtrArray *list;
 
 		if (parent == line->id || !g_hash_table_contains(ids, GINT_TO_POINTER(parent)))
 			parent = TOP;
-
-		list = g_hash_table_lookup(info->children, GINT_TO_POINTER(parent));
-		if (!list) {
-			list = g_ptr_array_new();
-			g_hash_table_insert(info->children, GINT_TO_POINTER(parent), list);
-		}
-		g_ptr_array_add(list, line);
+		g_hash_table_insert(info->children,
+				    make_key(parent, line->target, strlen(line->target)), line);
 	}
 	return info->lines->len > 0;
 }
@@ -194,15 +195,9 @@ read_mount_info(const DpsSystem *system, const char *process, MountInfo *info)
 static const Line *
 find_child(const MountInfo *info, int parent, const char *path, gsize size)
 {
-	GPtrArray *list = g_hash_table_lookup(info->children, GINT_TO_POINTER(parent));
+	g_autofree char *key = make_key(parent, path, size);
 
-	for (guint i = 0; list && i < list->len; i++) {
-		const Line *line = list->pdata[i];
-
-		if (strncmp(line->target, path, size) == 0 && line->target[size] == '\0')
-			return line;
-	}
-	return NULL;
+	return g_hash_table_lookup(info->children, key);
 }
 
 /*
@@ -862,6 +857,18 @@ describe_disk(const DpsBacking *backing)
 	return g_strdup_printf("disk %u:%u", major(backing->disk), minor(backing->disk));
 }
 
+/* Whether one of the backings before this one is on the same disk. */
+static gboolean
+is_disk_told(GPtrArray *backings, guint index)
+{
+	const DpsBacking *backing = backings->pdata[index];
+
+	for (guint i = 0; i < index; i++)
+		if (((const DpsBacking *)backings->pdata[i])->disk == backing->disk)
+			return TRUE;
+	return FALSE;
+}
+
 static gboolean
 throw_several_disks(DpsTree *tree, const DpsMount *mount, GError **error)
 {
@@ -871,6 +878,8 @@ throw_several_disks(DpsTree *tree, const DpsMount *mount, GError **error)
 	for (guint i = 0; i < mount->backings->len; i++) {
 		g_autofree char *disk = describe_disk(mount->backings->pdata[i]);
 
+		if (is_disk_told(mount->backings, i))
+			continue;
 		if (i > 0)
 			g_string_append(disks, ", ");
 		g_string_append(disks, disk);

@@ -44,6 +44,7 @@ typedef struct {
 	gboolean is_zram, is_file;
 } DpsSwap;
 
+/* dps_tree_open() on a system, which is not asked any more when the tree is there. */
 DpsTree *dps_tree_open_on(const char *path, const DpsSystem *system, GError **error);
 
 GPtrArray *dps_tree_get_mounts(DpsTree *tree); /* (element-type DpsMount): the topmost of each

@@ -69,6 +69,12 @@ static const struct {
 	  { { "virtual/loop0", "7:0", "loop0", "loop/backing_file=/d.raw loop/offset=0" },
 	    { "virtual/dm-0", "253:0", "dm-0", "dm/name=loop0p2 dm/uuid=part2-devnode_7:0_X", "virtual/loop0" } },
 	  "253:0", "7:0 /dev/loop0 253:0 2 -\n" },
+	/* As Anaconda installs into an image file (blivet's name for the disk, libparted's partition). */
+	{ "image-install",
+	  { { "virtual/loop0", "7:0", "loop0", "loop/backing_file=/d.raw loop/offset=0" },
+	    { "virtual/dm-0", "253:0", "dm-0", "dm/name=disk1 dm/uuid=ANACONDA-disk1", "virtual/loop0" },
+	    { "virtual/dm-1", "253:1", "dm-1", "dm/name=disk1p3 dm/uuid=part3-ANACONDA-disk1", "virtual/dm-0" } },
+	  "253:1", "253:0 /dev/mapper/disk1 253:1 3 -\n" },
 	{ "kpartx-on-a-volume",
 	  { { "pci/sda", "8:0", "sda" },
 	    { "pci/sda/sda1", "8:1", "sda1", "partition=1" },

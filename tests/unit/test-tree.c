@@ -23,6 +23,7 @@ static const MadeUpDevice devices[] = {
 	{ "virtual/dm-1", "253:1", "dm-1", "dm/name=vg-root dm/uuid=LVM-1", "virtual/dm-0" },
 	{ "virtual/dm-2", "253:2", "dm-2", "dm/name=whole-root dm/uuid=LVM-2", "pci/sdb" },
 	{ "virtual/md0", "9:0", "md0", "md/level=raid1", "pci/sda/sda2 pci/sdb/sdb1" },
+	{ "virtual/dm-3", "253:3", "dm-3", "dm/name=wide-root dm/uuid=LVM-3", "pci/sda/sda2 pci/sda/sda3 pci/sdb" },
 	{ "virtual/loop1", "7:1", "loop1", "loop/backing_file=/dev/null loop/offset=1048576" },
 	{ "virtual/zram0", "252:0", "zram0", "comp_algorithm=lzo" },
 };
@@ -59,6 +60,9 @@ static const struct {
 	  NULL, NULL, DPS_ERROR_UNSUPPORTED, "LVM volume whole-root", "/ 0:0\n" },
 	{ "md-over-two-disks", HOST "30 20 9:0 / %T rw - ext4 /dev/md0 rw\n",
 	  NULL, NULL, DPS_ERROR_AMBIGUOUS, "/dev/sda, /dev/sdb", "/ 8:2\n/ 8:17\n" },
+	{ "lvm-over-three-parts-of-two-disks", HOST "30 20 253:3 / %T rw - ext4 /dev/mapper/wide-root rw\n",
+	  NULL, NULL, DPS_ERROR_AMBIGUOUS, "several disks: /dev/sda, /dev/sdb, behind LVM volume wide-root",
+	  "/ 8:2\n/ 8:3\n/ 0:0\n" },
 	{ "offset-loop", HOST "30 20 7:1 / %T rw - ext4 /dev/loop1 rw\n",
 	  NULL, "/dev/null", 0, NULL, "/ 0:0\n" },
 	{ "device-not-in-sysfs", HOST "30 20 8:99 / %T rw - ext4 /dev/sdg3 rw\n",
@@ -123,16 +127,22 @@ static const struct {
 };
 /* clang-format on */
 
-/* A tree, and the system that it is on. */
+static MadeUpSystem *machine; /* made once: a hundred times would take seconds */
+
+/* A tree, and what is mounted. */
 typedef struct {
-	MadeUpSystem *system;
+	char *root; /* the directory of both, */
+	char *proc;
 	char *path;
+	DpsSystem system; /* and the machine with this proc */
 } Target;
 
 static void
 clear_target(Target *target)
 {
-	made_up_free(target->system);
+	made_up_remove(target->root);
+	g_free(target->root);
+	g_free(target->proc);
 	g_free(target->path);
 }
 
@@ -141,17 +151,18 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Target, clear_target)
 static Target
 make_target(void)
 {
-	Target target = { .system = made_up_new() };
+	Target target = { .root = g_dir_make_tmp("dps-tree-XXXXXX", NULL) };
 	char *real;
 
-	for (guint i = 0; i < G_N_ELEMENTS(devices); i++)
-		made_up_add(target.system, &devices[i]);
-
-	real = realpath(target.system->root, NULL);
+	g_assert_nonnull(target.root);
+	real = realpath(target.root, NULL);
 	g_assert_nonnull(real);
 	target.path = g_build_filename(real, "tree", NULL);
 	free(real);
 	g_assert_cmpint(g_mkdir(target.path, 0755), ==, 0);
+	target.proc = g_build_filename(target.root, "proc", NULL);
+	target.system = machine->system;
+	target.system.proc = target.proc;
 	return target;
 }
 
@@ -161,14 +172,14 @@ write_mountinfo(const Target *target, const char *template)
 	g_auto(GStrv) parts = g_strsplit(template, "%T", -1);
 	g_autofree char *text = g_strjoinv(target->path, parts);
 
-	made_up_write(target->system->proc, "self/mountinfo", text);
+	made_up_write(target->proc, "self/mountinfo", text);
 }
 
 static DpsTree *
 open_target(const Target *target)
 {
 	g_autoptr(GError) error = NULL;
-	DpsTree *tree = dps_tree_open_on(target->path, &target->system->system, &error);
+	DpsTree *tree = dps_tree_open_on(target->path, &target->system, &error);
 
 	g_assert_no_error(error);
 	return tree;
@@ -228,6 +239,25 @@ test_mounts(gconstpointer data)
 		}
 	}
 	g_assert_cmpstr(mounts->str, ==, rows[i].mounts);
+}
+
+/* A host of containers: every mount is found again, and before anybody gets impatient. */
+static void
+test_many_mounts(void)
+{
+	g_auto(Target) target = make_target();
+	g_autoptr(DpsTree) tree = NULL;
+	g_autoptr(GString) text = g_string_new(HOST "30 20 8:3 / %T rw - ext4 /dev/sda3 rw\n");
+	gint64 start;
+
+	for (guint i = 0; i < 20000; i++)
+		g_string_append_printf(text, "%u 30 0:%u / %%T/m%u rw - tmpfs tmpfs rw\n", 100 + i,
+				       100 + i, i);
+	write_mountinfo(&target, text->str);
+	start = g_get_monotonic_time();
+	tree = open_target(&target);
+	g_assert_cmpuint(dps_tree_get_mounts(tree)->len, ==, 20001);
+	g_assert_cmpint(g_get_monotonic_time() - start, <, 10 * G_USEC_PER_SEC);
 }
 
 static void
@@ -298,18 +328,18 @@ test_fstab_that_is_none(void)
 	g_assert_cmpuint(dps_tree_get_fstab(empty)->len, ==, 0);
 
 	made_up_write(etc, "fstab", large);
-	g_assert_null(dps_tree_open_on(target.path, &target.system->system, &error));
+	g_assert_null(dps_tree_open_on(target.path, &target.system, &error));
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
 	g_clear_error(&error);
 
 	g_assert_true(g_file_set_contents(fstab, "a\0b", 3, NULL));
-	g_assert_null(dps_tree_open_on(target.path, &target.system->system, &error));
+	g_assert_null(dps_tree_open_on(target.path, &target.system, &error));
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
 	g_clear_error(&error);
 
 	g_remove(fstab);
 	g_assert_cmpint(mkfifo(fstab, 0644), ==, 0);
-	g_assert_null(dps_tree_open_on(target.path, &target.system->system, &error));
+	g_assert_null(dps_tree_open_on(target.path, &target.system, &error));
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
 	g_assert_nonnull(strstr(error->message, "fstab: it is no regular file"));
 	g_clear_error(&error);
@@ -325,17 +355,17 @@ static void
 test_open(void)
 {
 	g_auto(Target) target = make_target();
-	g_autofree char *link = g_build_filename(target.system->root, "link", NULL);
-	g_autofree char *file = g_build_filename(target.system->root, "file", NULL);
+	g_autofree char *link = g_build_filename(target.root, "link", NULL);
+	g_autofree char *file = g_build_filename(target.root, "file", NULL);
 	g_autoptr(DpsTree) tree = NULL;
 	g_autoptr(GError) error = NULL;
 
 	g_assert_cmpint(symlink(target.path, link), ==, 0);
-	tree = dps_tree_open_on(link, &target.system->system, &error);
+	tree = dps_tree_open_on(link, &target.system, &error);
 	g_assert_no_error(error);
 	g_assert_cmpstr(dps_tree_get_path(tree), ==, target.path);
 
-	made_up_write(target.system->root, "file", "");
+	made_up_write(target.root, "file", "");
 	g_assert_null(dps_tree_open(file, &error));
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
 	g_clear_error(&error);
@@ -363,7 +393,7 @@ test_swaps(void)
 	g_autoptr(DpsTree) tree = NULL;
 	GPtrArray *swaps;
 
-	made_up_write(target.system->proc, "swaps",
+	made_up_write(target.proc, "swaps",
 		      "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
 		      "/dev/sda2                               partition\t8388604\t0\t-2\n"
 		      "/dev/mapper/luks-1                      partition\t8388604\t0\t-3\n"
@@ -564,10 +594,10 @@ test_running_system(void)
 		g_auto(Target) target = make_target();
 		g_autoptr(DpsTree) tree = NULL;
 
-		made_up_write(target.system->proc, "self/mountinfo", cases[i].ours);
+		made_up_write(target.proc, "self/mountinfo", cases[i].ours);
 		if (cases[i].first)
-			made_up_write(target.system->proc, "1/mountinfo", cases[i].first);
-		tree = dps_tree_open_on("/", &target.system->system, NULL);
+			made_up_write(target.proc, "1/mountinfo", cases[i].first);
+		tree = dps_tree_open_on("/", &target.system, NULL);
 		g_assert_nonnull(tree);
 		g_assert_cmpint(dps_tree_is_running_system(tree), ==, cases[i].is_running);
 		g_assert_cmpint(dps_tree_get_arch(tree), !=, DPS_ARCH_NONE);
@@ -585,11 +615,18 @@ add_rows(const char *prefix, guint i, const char *name, GTestDataFunc function)
 int
 main(int argc, char **argv)
 {
+	int result;
+
 	g_test_init(&argc, &argv, NULL);
+	machine = made_up_new();
+	for (guint i = 0; i < G_N_ELEMENTS(devices); i++)
+		made_up_add(machine, &devices[i]);
+
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
 		add_rows("/tree/mounts/", i, rows[i].name, test_mounts);
 	for (guint i = 0; i < G_N_ELEMENTS(archs); i++)
 		add_rows("/tree/arch/", i, archs[i].name, test_arch);
+	g_test_add_func("/tree/many-mounts", test_many_mounts);
 	g_test_add_func("/tree/fstab", test_fstab);
 	g_test_add_func("/tree/fstab-that-is-none", test_fstab_that_is_none);
 	g_test_add_func("/tree/open", test_open);
@@ -597,5 +634,7 @@ main(int argc, char **argv)
 	g_test_add_func("/tree/machine-id", test_machine_id);
 	g_test_add_func("/tree/read-file", test_read_file);
 	g_test_add_func("/tree/running-system", test_running_system);
-	return g_test_run();
+	result = g_test_run();
+	made_up_free(machine);
+	return result;
 }
