@@ -23,7 +23,7 @@ typedef struct {
 } Reading;
 
 struct _DpsDisk {
-	gint ref_count; /* not atomic: one disk, one thread at a time */
+	gatomicrefcount ref_count; /* atomic: a collector of garbage lets go in any thread */
 	DpsMedium *medium;
 	guint sector_size; /* as the caller or the device has it; 0: find out */
 	Reading *now;
@@ -301,7 +301,7 @@ dps_disk_open_with_sector_size(const char *path, DpsOpenFlags flags, guint secto
 				      sector_size);
 
 	disk = g_new0(DpsDisk, 1);
-	disk->ref_count = 1;
+	g_atomic_ref_count_init(&disk->ref_count);
 	disk->medium = dps_medium_open(path, flags, error);
 	if (!disk->medium || !dps_medium_require_disk(disk->medium, error))
 		return NULL;
@@ -335,14 +335,14 @@ dps_disk_ref(DpsDisk *disk)
 {
 	g_return_val_if_fail(disk != NULL, NULL);
 
-	disk->ref_count++;
+	g_atomic_ref_count_inc(&disk->ref_count);
 	return disk;
 }
 
 void
 dps_disk_unref(DpsDisk *disk)
 {
-	if (!disk || --disk->ref_count > 0)
+	if (!disk || !g_atomic_ref_count_dec(&disk->ref_count))
 		return;
 
 	/* The writer is closed last: that is when udevd looks. */

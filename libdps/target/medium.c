@@ -34,7 +34,7 @@
 #define QEMU_LOCK_SIZE 200
 
 struct _DpsMedium {
-	gint ref_count; /* not atomic: one object, one thread at a time */
+	gatomicrefcount ref_count; /* atomic: a collector of garbage lets go in any thread */
 	char *path;
 	int fd;
 	uint64_t size;
@@ -339,7 +339,7 @@ dps_medium_open(const char *path, DpsOpenFlags flags, GError **error)
 		return NULL;
 
 	self = g_new0(DpsMedium, 1);
-	self->ref_count = 1;
+	g_atomic_ref_count_init(&self->ref_count);
 	self->path = g_strdup(path);
 	self->writable = (flags & DPS_OPEN_WRITABLE) != 0;
 	self->fd = TEMP_FAILURE_RETRY(
@@ -376,14 +376,14 @@ dps_medium_open(const char *path, DpsOpenFlags flags, GError **error)
 DpsMedium *
 dps_medium_ref(DpsMedium *self)
 {
-	self->ref_count++;
+	g_atomic_ref_count_inc(&self->ref_count);
 	return self;
 }
 
 void
 dps_medium_unref(DpsMedium *self)
 {
-	if (!self || --self->ref_count > 0)
+	if (!self || !g_atomic_ref_count_dec(&self->ref_count))
 		return;
 
 	close_fd(&self->fd);
