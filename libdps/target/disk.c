@@ -3,6 +3,7 @@
 #include "ground/error.h"
 #include "ground/types.h"
 #include "target/blockdev.h"
+#include "target/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -237,6 +238,9 @@ read_partition(DpsMedium *medium, const DpsGpt *gpt, const DpsGptEntry *entry, G
 	if (g_strcmp0(partition->content.type, "btrfs") == 0)
 		partition->btrfs =
 			dps_btrfs_open_offline(&partition->region, &partition->btrfs_error);
+	if (partition->btrfs_error && dps_journal_is_pending(medium))
+		g_prefix_error(&partition->btrfs_error,
+			       "a write was cut off, and the next apply finishes it: ");
 	return g_steal_pointer(&partition);
 }
 
@@ -304,6 +308,10 @@ dps_disk_open_with_sector_size(const char *path, DpsOpenFlags flags, guint secto
 	g_atomic_ref_count_init(&disk->ref_count);
 	disk->medium = dps_medium_open(path, flags, error);
 	if (!disk->medium || !dps_medium_require_disk(disk->medium, error))
+		return NULL;
+
+	/* What a run that was cut off left to write comes first. */
+	if (dps_medium_is_writable(disk->medium) && !dps_journal_finish(disk->medium, NULL, error))
 		return NULL;
 
 	own = dps_medium_get_sector_size(disk->medium);

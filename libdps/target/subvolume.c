@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "target/subvolume.h"
 #include "format/btrfs.h"
+#include "format/btrfs-edit.h"
 #include "ground/error.h"
+#include "target/journal.h"
 
 #include <btrfsutil.h>
 #include <errno.h>
@@ -11,6 +13,7 @@
 #include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -272,14 +275,16 @@ read_offline(DpsBtrfs *self, const DpsRegion *region, GError **error)
 	g_autoptr(GPtrArray) list = NULL;
 	DpsBtrfsDefault current;
 
-	if (!fs || !dps_btrfs_fs_read_default(fs, &current, error))
+	if (!fs)
+		return FALSE;
+	self->region = *region;
+	self->n_devices = dps_btrfs_fs_get_super(fs)->n_devices;
+	if (!dps_btrfs_fs_read_default(fs, &current, error))
 		return FALSE;
 	list = dps_btrfs_fs_list_subvolumes(fs, error);
 	if (!list)
 		return FALSE;
 
-	self->region = *region;
-	self->n_devices = dps_btrfs_fs_get_super(fs)->n_devices;
 	self->default_id = current.id;
 	for (guint i = 0; i < list->len; i++) {
 		const DpsBtrfsSubvolumeInfo *info = g_ptr_array_index(list, i);
@@ -293,12 +298,130 @@ DpsBtrfs *
 dps_btrfs_open_offline(const DpsRegion *region, GError **error)
 {
 	g_autoptr(DpsBtrfs) self = btrfs_new();
+	g_autoptr(GError) local = NULL;
 
-	if (!read_offline(self, region, error)) {
+	if (read_offline(self, region, &local))
+		return g_steal_pointer(&self);
+
+	/* One device of several need not have the trees; that there are several is what matters. */
+	if (self->n_devices > 1)
+		return g_steal_pointer(&self);
+
+	g_propagate_prefixed_error(error, g_steal_pointer(&local), "btrfs: ");
+	return NULL;
+}
+
+/* A block device that is mounted, or part of something, is claimed: O_EXCL asks the kernel. */
+static gboolean
+check_not_in_use(int fd, GError **error)
+{
+	g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
+	struct stat st;
+	int again;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISBLK(st.st_mode))
+		return TRUE;
+
+	again = open(path, O_RDONLY | O_EXCL | O_CLOEXEC);
+	if (again < 0 && errno == EBUSY)
+		return dps_throw(error, DPS_ERROR_BUSY,
+				 "its device is in use: when it is mounted, name its tree with "
+				 "--root; else unmount it, or stop what has it open");
+	if (again >= 0)
+		close(again);
+	return TRUE;
+}
+
+static gboolean
+is_block_device(int fd)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISBLK(st.st_mode);
+}
+
+static gboolean
+compute_offline(const DpsRegion *region, uint64_t id, DpsBtrfsEdit *out, GError **error)
+{
+	g_auto(DpsBtrfsEdit) edit = { NULL };
+
+	if (!check_not_in_use(region->fd, error) ||
+	    !dps_btrfs_edit_default(region, id, &edit, error))
+		return FALSE;
+	if (edit.needs_journal && is_block_device(region->fd))
+		return dps_throw(error, DPS_ERROR_REFUSED,
+				 "one copy of its metadata cannot be changed in one sector, and a "
+				 "block device has no place for a journal: mount it, and name its "
+				 "tree with --root");
+	*out = edit;
+	edit = (DpsBtrfsEdit){ NULL };
+	return TRUE;
+}
+
+static gboolean
+check_offline(DpsBtrfs *self, uint64_t id, char **note, GError **error)
+{
+	g_auto(DpsBtrfsEdit) edit = { NULL };
+
+	if (!compute_offline(&self->region, id, &edit, error)) {
 		g_prefix_error(error, "btrfs: ");
-		return NULL;
+		return FALSE;
 	}
-	return g_steal_pointer(&self);
+	if (note)
+		*note = g_steal_pointer(&edit.note);
+	return TRUE;
+}
+
+/* On failure what was written is put back: the file system mounts as it did. */
+static gboolean
+write_offline(DpsMedium *medium, uint64_t start, const DpsBtrfsEdit *edit, GError **error)
+{
+	g_autoptr(GError) local = NULL;
+	g_autoptr(GError) put_back_error = NULL;
+	guint done;
+
+	if (edit->needs_journal)
+		return dps_journal_write_edits(medium, start, edit->edits, error);
+	if (dps_medium_write_edits(medium, start, edit->edits, &done, &local))
+		return TRUE;
+
+	/* Changed by somebody else: noticed before the first write. */
+	if (!g_error_matches(local, DPS_ERROR, DPS_ERROR_CHANGED) &&
+	    !dps_medium_put_back(medium, start, edit->edits, done, &put_back_error))
+		g_prefix_error(&local,
+			       "the default is the old or the new one, and it mounts; what was "
+			       "written could not be put back (%s): ",
+			       put_back_error->message);
+	g_propagate_error(error, g_steal_pointer(&local));
+	return FALSE;
+}
+
+static gboolean
+set_offline(DpsBtrfs *self, uint64_t id, DpsMedium *medium, uint64_t start, GError **error)
+{
+	DpsRegion whole = dps_medium_get_region(medium), region;
+	g_auto(DpsBtrfsEdit) edit = { NULL };
+	g_autoptr(DpsBtrfs) now = NULL;
+
+	/* What the plan was made of is read again, from where it will be written. */
+	if (!dps_journal_finish(medium, NULL, error) ||
+	    !dps_region_narrow(&whole, start, self->region.size, &region, error) ||
+	    !compute_offline(&region, id, &edit, error) ||
+	    !write_offline(medium, start, &edit, error)) {
+		g_prefix_error(error, "btrfs: ");
+		return FALSE;
+	}
+
+	now = dps_btrfs_open_offline(&region, error);
+	if (!now)
+		return FALSE;
+	if (now->default_id != id)
+		return dps_throw(error, DPS_ERROR_IO,
+				 "btrfs: default subvolume: is %" PRIu64 " after %" PRIu64
+				 " was written",
+				 now->default_id, id);
+	self->default_id = id;
+	return TRUE;
 }
 
 /* Either way */
@@ -363,19 +486,29 @@ dps_btrfs_check_writable(DpsBtrfs *self, uint64_t id, char **note, GError **erro
 	if (!dps_btrfs_find_id(self, id))
 		return dps_throw(error, DPS_ERROR_NOT_FOUND,
 				 "btrfs: subvolume %" PRIu64 ": there is none", id);
-	if (dps_btrfs_is_mounted(self))
-		return check_mounted(self, note, error);
 
-	return dps_throw(error, DPS_ERROR_UNSUPPORTED,
-			 "btrfs: not mounted: mount it to change its default subvolume");
+	return dps_btrfs_is_mounted(self) ? check_mounted(self, note, error)
+					  : check_offline(self, id, note, error);
+}
+
+gboolean
+dps_btrfs_needs_write(DpsBtrfs *self, uint64_t id)
+{
+	g_auto(DpsBtrfsEdit) edit = { NULL };
+
+	if (self->default_id != id || dps_btrfs_is_mounted(self))
+		return self->default_id != id;
+
+	/* What cannot be edited is right as it is. */
+	return dps_btrfs_edit_default(&self->region, id, &edit, NULL) && edit.edits->len > 0;
 }
 
 gboolean
 dps_btrfs_set_default(DpsBtrfs *self, uint64_t id, DpsMedium *medium, uint64_t start,
 		      GError **error)
 {
-	if (!dps_btrfs_check_writable(self, id, NULL, error))
-		return FALSE;
+	if (!dps_btrfs_is_mounted(self))
+		return set_offline(self, id, medium, start, error);
 
-	return set_mounted(self, id, error);
+	return dps_btrfs_check_writable(self, id, NULL, error) && set_mounted(self, id, error);
 }

@@ -34,6 +34,9 @@ DpsBtrfs *dps_btrfs_open_mounted(int fd, GError **error);
  * @region: the bytes of the partition; what is below it must live as long as the object
  * @error: %DPS_ERROR_CORRUPT, %DPS_ERROR_UNSUPPORTED, %DPS_ERROR_IO
  *
+ * Of a file system over several devices, this one may not have what is asked for: the list is then
+ * empty and the default 0; dps_btrfs_get_n_devices() is right always.
+ *
  * Returns: (transfer full): its subvolumes, %NULL on failure
  */
 DpsBtrfs *dps_btrfs_open_offline(const DpsRegion *region, GError **error);
@@ -62,6 +65,10 @@ const DpsSubvolume *dps_btrfs_find_path(DpsBtrfs *self, const char *path);
  */
 gboolean dps_btrfs_check_writable(DpsBtrfs *self, uint64_t id, char **note, GError **error);
 
+/* Whether there is anything to write for @id to be the default: it is another one, or a write that
+ * was cut off left copies that differ (dps_btrfs_check_writable() tells of them). */
+gboolean dps_btrfs_needs_write(DpsBtrfs *self, uint64_t id);
+
 /**
  * dps_btrfs_set_default:
  * @self: a btrfs; that of an unmounted one is read again before it is written
@@ -73,8 +80,9 @@ gboolean dps_btrfs_check_writable(DpsBtrfs *self, uint64_t id, char **note, GErr
  * @start: bytes: where on @medium the file system starts; 0 for a partition's own node
  * @error: what dps_btrfs_check_writable() says; %DPS_ERROR_IO
  *
- * Mounted: one ioctl and a sync of this file system.  Else the edits of format/btrfs-edit.  Reads
- * back and compares.
+ * Mounted: one ioctl and a sync of this file system.  Else the edits of format/btrfs-edit, through
+ * a journal where they need one (target/journal).  Reads back and compares.  Offline the edits are
+ * those that the medium needs at this moment; on failure they are put back.
  *
  * Returns: %TRUE when @id is the default, on the medium
  */

@@ -6,9 +6,13 @@
  *	btrfs-tool IMAGE OFFSET list	   of an image, OFFSET bytes into it
  *	btrfs-tool DIRECTORY mounted list  of a mounted file system
  *
- * and instead of list: default, set ID, check ID.
+ * and instead of list: default; of (the subvolume of a directory); check ID; needs ID; set ID;
+ * edits ID (what set would write: offset, size, old and new bytes, one edit a line); finish (a
+ * journal that is there).
  */
 #include <dps/error.h>
+#include "format/btrfs-edit.h"
+#include "target/journal.h"
 #include "target/subvolume.h"
 
 #include <fcntl.h>
@@ -16,7 +20,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static int
@@ -38,49 +41,107 @@ list(DpsBtrfs *btrfs)
 	}
 }
 
+static void
+print_hex(const uint8_t *bytes, size_t size)
+{
+	putchar(' ');
+	for (size_t i = 0; i < size; i++)
+		printf("%02x", bytes[i]);
+}
+
+static gboolean
+print_edits(const DpsRegion *region, uint64_t id, GError **error)
+{
+	g_auto(DpsBtrfsEdit) edit = { NULL };
+
+	if (!dps_btrfs_edit_default(region, id, &edit, error))
+		return FALSE;
+	printf("journal %d\n", edit.needs_journal);
+	for (guint i = 0; i < edit.edits->len; i++) {
+		const DpsEdit *one = g_ptr_array_index(edit.edits, i);
+
+		printf("%" PRIu64 " %zu", one->offset, one->size);
+		print_hex(one->old_bytes, one->size);
+		print_hex(one->new_bytes, one->size);
+		putchar('\n');
+	}
+	return TRUE;
+}
+
+static gboolean
+set_default(DpsBtrfs *btrfs, const char *path, uint64_t start, uint64_t id, GError **error)
+{
+	g_autoptr(DpsMedium) medium = NULL;
+
+	if (!dps_btrfs_is_mounted(btrfs)) {
+		medium = dps_medium_open(path, DPS_OPEN_WRITABLE | DPS_OPEN_NO_LOCK, error);
+		if (!medium)
+			return FALSE;
+	}
+	return dps_btrfs_set_default(btrfs, id, medium, start, error);
+}
+
+static gboolean
+finish(const char *path, GError **error)
+{
+	g_autoptr(DpsMedium) medium = dps_medium_open(path, DPS_OPEN_WRITABLE, error);
+	gboolean finished;
+
+	if (!medium || !dps_journal_finish(medium, &finished, error))
+		return FALSE;
+	printf("%s\n", finished ? "finished" : "nothing");
+	return TRUE;
+}
+
 int
 main(int argc, char **argv)
 {
 	g_autoptr(GError) error = NULL;
 	g_autoptr(DpsBtrfs) btrfs = NULL;
-	g_autofree char *note = NULL;
 	gboolean mounted = argc > 3 && strcmp(argv[2], "mounted") == 0;
 	uint64_t start = argc > 3 && !mounted ? strtoull(argv[2], NULL, 0) : 0;
 	uint64_t id = argc > 4 ? strtoull(argv[4], NULL, 0) : 0;
-	struct stat st;
+	const char *command = argc > 3 ? argv[3] : "";
+	g_autofree char *text = NULL;
+	gboolean ok = TRUE;
 	DpsRegion region;
 	int fd;
 
-	if (argc < 4)
-		return 2;
-	fd = open(argv[1], O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (strcmp(command, "finish") == 0)
+		return finish(argv[1], &error) ? 0 : fail(error);
+	fd = argc > 3 ? open(argv[1], O_RDONLY | O_CLOEXEC) : -1;
+	if (fd < 0)
 		return 2;
 
 	region = dps_region_over_fd(fd, start, (uint64_t)lseek(fd, 0, SEEK_END) - start);
+	if (strcmp(command, "edits") == 0)
+		return print_edits(&region, id, &error) ? 0 : fail(error);
+	if (strcmp(command, "of") == 0) {
+		if (!dps_btrfs_subvolume_of_fd(fd, &id, &text, &error))
+			return fail(error);
+		printf("%" PRIu64 " %s\n", id, text ? text : "?");
+		return 0;
+	}
+
 	btrfs = mounted ? dps_btrfs_open_mounted(fd, &error)
 			: dps_btrfs_open_offline(&region, &error);
 	if (!btrfs)
 		return fail(error);
-
-	if (strcmp(argv[3], "list") == 0)
+	if (strcmp(command, "list") == 0)
 		list(btrfs);
-	else if (strcmp(argv[3], "default") == 0)
+	else if (strcmp(command, "default") == 0)
 		printf("%" PRIu64 "\n", dps_btrfs_get_default_id(btrfs));
-	else if (strcmp(argv[3], "of") == 0) {
-		g_autofree char *path = NULL;
-
-		if (!dps_btrfs_subvolume_of_fd(fd, &id, &path, &error))
-			return fail(error);
-		printf("%" PRIu64 " %s\n", id, path ? path : "?");
-	} else if (strcmp(argv[3], "check") == 0) {
-		if (!dps_btrfs_check_writable(btrfs, id, &note, &error))
-			return fail(error);
-		printf("%s\n", note ? note : "");
-	} else if (strcmp(argv[3], "set") == 0) {
-		if (!dps_btrfs_set_default(btrfs, id, NULL, start, &error))
-			return fail(error);
-	} else
+	else if (strcmp(command, "devices") == 0)
+		printf("%" PRIu64 "\n", dps_btrfs_get_n_devices(btrfs));
+	else if (strcmp(command, "needs") == 0)
+		printf("%s\n", dps_btrfs_needs_write(btrfs, id) ? "yes" : "no");
+	else if (strcmp(command, "check") == 0) {
+		ok = dps_btrfs_check_writable(btrfs, id, &text, &error);
+		if (ok)
+			printf("%s\n", text ? text : "");
+	} else if (strcmp(command, "set") == 0)
+		ok = set_default(btrfs, argv[1], start, id, &error);
+	else
 		return 2;
-	return 0;
+	return ok ? 0 : fail(error);
 }

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -92,3 +93,40 @@ def kernel_default(top: Path) -> int:
 
 def listed(output: str) -> dict[int, str]:
     return {int(a): b for a, b in (line.split(" ", 1) for line in output.splitlines())}
+
+
+def check(path: Path) -> None:
+    """btrfs check has nothing to say (it exits 0 although it found errors in older versions)."""
+    result = subprocess.run(
+        ["btrfs", "check", "--readonly", path], capture_output=True, text=True
+    )
+    text = result.stdout + result.stderr
+    assert result.returncode == 0, text
+    assert "no error found" in text, text
+
+
+def dump(path: Path) -> list[str]:
+    """All trees and superblocks, as btrfs-progs prints them."""
+    return (
+        run("btrfs", "inspect-internal", "dump-super", "-fa", path).splitlines()
+        + run("btrfs", "inspect-internal", "dump-tree", path).splitlines()
+    )
+
+
+def default_key(path: Path) -> str:
+    """The location of the default entry: "(257 ROOT_ITEM 0)"."""
+    text = run("btrfs", "inspect-internal", "dump-tree", "-t", "root", path)
+    match = re.search(
+        r"ROOT_TREE_DIR DIR_ITEM 2378154706\).*\n\s*location key (\(.*?\))", text
+    )
+    assert match, text
+    return match[1]
+
+
+def copy(path: Path, to: Path) -> Path:
+    run("cp", "--sparse=always", path, to)
+    return to
+
+
+def digest(path: Path) -> str:
+    return run("sha256sum", path).split()[0]

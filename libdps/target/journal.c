@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "target/journal.h"
+#include "format/checksum.h"
+#include "ground/bytes.h"
+#include "ground/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SUFFIX ".dps-journal"
+
+/*
+ * The file: a signature, the crc32c of all that follows it, the number of edits, the size of the
+ * file; then for each edit its offset on the medium, its size, its old and its new bytes.  All
+ * little-endian.
+ */
+static const char signature[16] = "dps-journal 1\n";
+enum {
+	HEADER_SUM = 16,
+	HEADER_COUNT = 20,
+	HEADER_FILE_SIZE = 24,
+	HEADER_SIZE = 32,
+	EDIT_HEADER_SIZE = 16,
+};
+/* A btrfs leaf of 64 KiB, old and new, and its superblocks: with room. */
+#define MAX_FILE_SIZE (1u << 20)
+
+/* A device may tear a write between these: then each piece is old or new. */
+#define SECTOR 512
+
+/* Where the journal of an image is: in the image's own directory, whatever link led to it. */
+typedef struct {
+	char *path;
+	int dir; /* -1: none */
+	char *name;
+} Place;
+
+static void
+place_clear(Place *place)
+{
+	if (place->dir >= 0)
+		close(place->dir);
+	g_free(place->path);
+	g_free(place->name);
+	*place = (Place){ .dir = -1 };
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Place, place_clear)
+
+static gboolean
+find_place(DpsMedium *medium, Place *out, GError **error)
+{
+	const char *path = dps_medium_get_path(medium);
+	char *image = realpath(path, NULL); /* malloc'ed by the C library */
+	g_auto(Place) place = { .dir = -1 };
+	g_autofree char *dir = NULL, *base = NULL;
+
+	if (!image)
+		return dps_throw_errno(error, errno, "%s: journal", path);
+	place.path = g_strconcat(image, SUFFIX, NULL);
+	free(image);
+	dir = g_path_get_dirname(place.path);
+	place.name = g_path_get_basename(place.path);
+	place.dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (place.dir < 0)
+		return dps_throw_errno(error, errno, "%s: open", dir);
+
+	*out = place;
+	place = (Place){ .dir = -1 };
+	return TRUE;
+}
+
+static gboolean
+flush_directory(const Place *place, GError **error)
+{
+	if (fsync(place->dir) < 0)
+		return dps_throw_errno(error, errno, "%s: flush of its directory", place->path);
+	return TRUE;
+}
+
+static gboolean
+remove_journal(const Place *place, GError **error)
+{
+	if (unlinkat(place->dir, place->name, 0) < 0)
+		return dps_throw_errno(error, errno, "%s: remove", place->path);
+	return flush_directory(place, error);
+}
+
+/* Writing */
+
+static void
+append_le32(GByteArray *bytes, uint32_t value)
+{
+	uint8_t p[4];
+
+	dps_store_le32(p, value);
+	g_byte_array_append(bytes, p, sizeof(p));
+}
+
+static void
+append_le64(GByteArray *bytes, uint64_t value)
+{
+	uint8_t p[8];
+
+	dps_store_le64(p, value);
+	g_byte_array_append(bytes, p, sizeof(p));
+}
+
+static GByteArray *
+serialize(uint64_t start, GPtrArray *edits)
+{
+	GByteArray *bytes = g_byte_array_new();
+
+	g_byte_array_append(bytes, (const uint8_t *)signature, sizeof(signature));
+	append_le32(bytes, 0); /* the sum, below */
+	append_le32(bytes, edits->len);
+	append_le64(bytes, 0); /* the size, below */
+	for (guint i = 0; i < edits->len; i++) {
+		const DpsEdit *edit = g_ptr_array_index(edits, i);
+
+		append_le64(bytes, start + edit->offset);
+		append_le64(bytes, edit->size);
+		g_byte_array_append(bytes, edit->old_bytes, (guint)edit->size);
+		g_byte_array_append(bytes, edit->new_bytes, (guint)edit->size);
+	}
+	dps_store_le64(bytes->data + HEADER_FILE_SIZE, bytes->len);
+	dps_store_le32(bytes->data + HEADER_SUM,
+		       ~dps_crc32c_feed(UINT32_MAX, bytes->data + HEADER_COUNT,
+					bytes->len - HEADER_COUNT));
+	return bytes;
+}
+
+static gboolean
+write_and_flush(int fd, const Place *place, const GByteArray *bytes, GError **error)
+{
+	size_t done = 0;
+
+	while (done < bytes->len) {
+		ssize_t n = write(fd, bytes->data + done, bytes->len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return dps_throw_errno(error, n < 0 ? errno : EIO, "%s: write",
+					       place->path);
+		done += (size_t)n;
+	}
+	if (fsync(fd) < 0)
+		return dps_throw_errno(error, errno, "%s: flush", place->path);
+	return flush_directory(place, error);
+}
+
+static gboolean
+create_journal(const Place *place, const GByteArray *bytes, GError **error)
+{
+	int fd = openat(place->dir, place->name,
+			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	gboolean ok;
+
+	if (fd < 0)
+		return dps_throw_errno(error, errno, "%s: create", place->path);
+	ok = write_and_flush(fd, place, bytes, error);
+	close(fd);
+	if (!ok)
+		unlinkat(place->dir, place->name, 0);
+	return ok;
+}
+
+gboolean
+dps_journal_write_edits(DpsMedium *medium, uint64_t start, GPtrArray *edits, GError **error)
+{
+	g_auto(Place) place = { .dir = -1 };
+	g_autoptr(GByteArray) bytes = NULL;
+	g_autoptr(GError) put_back_error = NULL;
+	g_autoptr(GError) local = NULL;
+	guint done;
+
+	if (dps_medium_is_device(medium))
+		return dps_throw(error, DPS_ERROR_REFUSED,
+				 "%s: a block device has no place for a journal: mount it, or work "
+				 "on an image file",
+				 dps_medium_get_path(medium));
+	if (!find_place(medium, &place, error))
+		return FALSE;
+	bytes = serialize(start, edits);
+	if (!create_journal(&place, bytes, error))
+		return FALSE;
+	if (dps_medium_write_edits(medium, start, edits, &done, &local))
+		return remove_journal(&place, error);
+
+	/* Changed by somebody else: noticed before the first write. */
+	if (g_error_matches(local, DPS_ERROR, DPS_ERROR_CHANGED) ||
+	    dps_medium_put_back(medium, start, edits, done, &put_back_error))
+		remove_journal(&place, NULL); /* if it stays, finishing it does no harm */
+	else
+		g_prefix_error(&local,
+			       "%s: left there, and the next apply finishes what it has: what was "
+			       "written could not be put back (%s): ",
+			       place.path, put_back_error->message);
+	g_propagate_error(error, g_steal_pointer(&local));
+	return FALSE;
+}
+
+/* Finishing */
+
+static gboolean
+check_owner(DpsMedium *medium, const Place *place, int fd, struct stat *journal, GError **error)
+{
+	struct stat image;
+
+	if (fstat(fd, journal) < 0 || fstat(dps_medium_get_fd(medium), &image) < 0)
+		return dps_throw_errno(error, errno, "%s: stat", place->path);
+
+	/* Whoever may write this file decides what is written to the image. */
+	if (!S_ISREG(journal->st_mode) || (journal->st_mode & (S_IWGRP | S_IWOTH)) ||
+	    (journal->st_uid != geteuid() && journal->st_uid != image.st_uid &&
+	     journal->st_uid != 0))
+		return dps_throw(
+			error, DPS_ERROR_REFUSED,
+			"%s: no journal of the image's owner: others can write it (uid %u, "
+			"mode %04o): look at it, and remove it",
+			place->path, (unsigned)journal->st_uid, journal->st_mode & 07777);
+	return TRUE;
+}
+
+/* The whole file when it is a journal that was completed, else NULL without an error. */
+static uint8_t *
+read_whole(int fd, uint64_t size, GError **error)
+{
+	DpsRegion region = dps_region_over_fd(fd, 0, size);
+	g_autofree uint8_t *bytes = NULL;
+
+	if (size < HEADER_SIZE || size > MAX_FILE_SIZE)
+		return NULL;
+	bytes = g_malloc(size);
+	if (!dps_region_read(&region, 0, bytes, size, error))
+		return NULL;
+	if (memcmp(bytes, signature, sizeof(signature)) != 0 ||
+	    dps_load_le64(bytes + HEADER_FILE_SIZE) != size ||
+	    dps_load_le32(bytes + HEADER_SUM) != (uint32_t)~dps_crc32c_feed(UINT32_MAX,
+									    bytes + HEADER_COUNT,
+									    size - HEADER_COUNT))
+		return NULL;
+	return g_steal_pointer(&bytes);
+}
+
+static gboolean
+is_cut_off(const uint8_t *now, const uint8_t *old_bytes, const uint8_t *new_bytes, size_t size)
+{
+	for (size_t at = 0; at < size; at += SECTOR) {
+		size_t n = MIN(SECTOR, size - at);
+
+		if (memcmp(now + at, old_bytes + at, n) != 0 &&
+		    memcmp(now + at, new_bytes + at, n) != 0)
+			return FALSE;
+	}
+	return TRUE;
+}
+
+static gboolean
+parse_edits(DpsMedium *medium, const Place *place, const uint8_t *bytes, size_t size,
+	    GPtrArray *edits, GError **error)
+{
+	DpsRegion region = dps_medium_get_region(medium);
+	uint32_t n = dps_load_le32(bytes + HEADER_COUNT);
+	size_t at = HEADER_SIZE;
+
+	for (uint32_t i = 0; i < n; i++) {
+		g_autofree uint8_t *now = NULL;
+		const uint8_t *old_bytes, *new_bytes;
+		uint64_t offset, length;
+
+		if (size - at < EDIT_HEADER_SIZE)
+			break;
+		offset = dps_load_le64(bytes + at);
+		length = dps_load_le64(bytes + at + 8);
+		at += EDIT_HEADER_SIZE;
+		if (length > (size - at) / 2)
+			break;
+		old_bytes = bytes + at;
+		new_bytes = old_bytes + length;
+		at += 2 * (size_t)length;
+
+		now = g_malloc(length);
+		if (!dps_region_read(&region, offset, now, length, error)) {
+			g_prefix_error(error, "%s: ", place->path);
+			return FALSE;
+		}
+		if (!is_cut_off(now, old_bytes, new_bytes, length))
+			return dps_throw(
+				error, DPS_ERROR_CHANGED,
+				"%s: the image was changed after this journal was written: "
+				"when the image is good, remove the journal",
+				place->path);
+		g_ptr_array_add(edits, dps_edit_new(offset, now, new_bytes, length, "journal"));
+	}
+	if (edits->len != n || at != size)
+		return dps_throw(error, DPS_ERROR_CORRUPT, "%s: not what a journal is",
+				 place->path);
+	return TRUE;
+}
+
+gboolean
+dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error)
+{
+	g_auto(Place) place = { .dir = -1 };
+	g_autoptr(GPtrArray) edits = dps_edit_list_new();
+	g_autofree uint8_t *bytes = NULL;
+	g_autoptr(GError) local = NULL;
+	struct stat st;
+	gboolean ok;
+	int fd;
+
+	if (finished)
+		*finished = FALSE;
+	if (dps_medium_is_device(medium))
+		return TRUE;
+	if (!find_place(medium, &place, error))
+		return FALSE;
+	fd = openat(place.dir, place.name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return TRUE;
+	if (fd < 0)
+		return dps_throw_errno(error, errno, "%s: open", place.path);
+
+	ok = check_owner(medium, &place, fd, &st, error);
+	if (ok)
+		bytes = read_whole(fd, (uint64_t)st.st_size, &local);
+	close(fd);
+	if (!ok)
+		return FALSE;
+	if (local) {
+		g_propagate_prefixed_error(error, g_steal_pointer(&local), "%s: ", place.path);
+		return FALSE;
+	}
+	if (!bytes) /* nothing was written of it yet */
+		return remove_journal(&place, error);
+
+	if (!parse_edits(medium, &place, bytes, (size_t)st.st_size, edits, error) ||
+	    !dps_medium_write_edits(medium, 0, edits, NULL, error) ||
+	    !remove_journal(&place, error))
+		return FALSE;
+	if (finished)
+		*finished = TRUE;
+	return TRUE;
+}
+
+gboolean
+dps_journal_is_pending(DpsMedium *medium)
+{
+	g_auto(Place) place = { .dir = -1 };
+
+	return !dps_medium_is_device(medium) && find_place(medium, &place, NULL) &&
+	       faccessat(place.dir, place.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "target/medium.h"
+
+/*
+ * The file IMAGE.dps-journal beside an image: edits that would lose a file system if they were cut
+ * off in the middle.  It is whole and flushed before the first of them is written, and removed when
+ * all are; while it is there, whoever opens the image to write finishes them first.
+ *
+ * A block device has no place beside it: edits that need this are refused there.
+ */
+
+/**
+ * dps_journal_write_edits:
+ * @medium: a writable image file
+ * @start: as for dps_medium_write_edits()
+ * @edits: (element-type DpsEdit): as for dps_medium_write_edits()
+ * @error: %DPS_ERROR_REFUSED: a block device; %DPS_ERROR_PERMISSION, %DPS_ERROR_NO_SPACE: no
+ *   journal can be written, and the image is as it was; what dps_medium_write_edits() says
+ *
+ * Returns: %TRUE when all are on the medium and the journal is gone; on failure what was written
+ *   is put back, or the journal is left and the message says so
+ */
+gboolean dps_journal_write_edits(DpsMedium *medium, uint64_t start, GPtrArray *edits,
+				 GError **error);
+
+/**
+ * dps_journal_finish:
+ * @medium: a writable medium
+ * @finished: (out) (optional): whether there was something to finish
+ * @error: %DPS_ERROR_CHANGED: the image has been changed by somebody else since;
+ * %DPS_ERROR_REFUSED: the file is somebody else's; %DPS_ERROR_IO
+ *
+ * Writes what a run that was cut off left to write, and removes the journal.  One that was cut off
+ * itself is removed alone, as nothing was written of it.
+ *
+ * Returns: %TRUE when there is no journal (any more)
+ */
+gboolean dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error);
+
+/* Whether there is a journal: for those who only read, and may find what was cut off. */
+gboolean dps_journal_is_pending(DpsMedium *medium);

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dps/error.h>
+#include "format/checksum.h"
+#include "ground/bytes.h"
+#include "target/journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define IMAGE_SIZE 65536
+#define EDIT_SIZE 2048
+#define FIRST 4096
+#define SECOND 20480
+
+/* An image of 'a', and edits that make 'b' of two places of it. */
+typedef struct {
+	char *dir, *image, *journal;
+	DpsMedium *medium;
+} Fixture;
+
+static void
+set_up(Fixture *self, gconstpointer data)
+{
+	g_autofree char *bytes = g_malloc(IMAGE_SIZE);
+	g_autoptr(GError) error = NULL;
+
+	memset(bytes, 'a', IMAGE_SIZE);
+	self->dir = g_dir_make_tmp("dps-journal-XXXXXX", NULL);
+	self->image = g_build_filename(self->dir, "image", NULL);
+	self->journal = g_strconcat(self->image, ".dps-journal", NULL);
+	g_assert_true(g_file_set_contents(self->image, bytes, IMAGE_SIZE, NULL));
+	self->medium = dps_medium_open(self->image, DPS_OPEN_WRITABLE, &error);
+	g_assert_no_error(error);
+}
+
+static void
+tear_down(Fixture *self, gconstpointer data)
+{
+	dps_medium_unref(self->medium);
+	g_unlink(self->image);
+	g_unlink(self->journal);
+	g_rmdir(self->dir);
+	g_free(self->dir);
+	g_free(self->image);
+	g_free(self->journal);
+}
+
+static GPtrArray *
+make_edits(void)
+{
+	GPtrArray *edits = dps_edit_list_new();
+	uint8_t old_bytes[EDIT_SIZE], new_bytes[EDIT_SIZE];
+
+	memset(old_bytes, 'a', sizeof(old_bytes));
+	memset(new_bytes, 'b', sizeof(new_bytes));
+	g_ptr_array_add(edits, dps_edit_new(FIRST, old_bytes, new_bytes, EDIT_SIZE, "first"));
+	g_ptr_array_add(edits, dps_edit_new(SECOND, old_bytes, new_bytes, EDIT_SIZE, "second"));
+	return edits;
+}
+
+/* The same edits as a journal, put together by hand: the file's format is a promise. */
+static GByteArray *
+make_journal(void)
+{
+	GByteArray *bytes = g_byte_array_new();
+	uint8_t header[32] = "dps-journal 1\n";
+	uint8_t edit[16] = { 0 };
+	uint8_t content[EDIT_SIZE];
+
+	dps_store_le32(header + 20, 2);
+	dps_store_le64(header + 24, 32 + 2 * (16 + 2 * EDIT_SIZE));
+	g_byte_array_append(bytes, header, sizeof(header));
+	for (guint i = 0; i < 2; i++) {
+		dps_store_le64(edit, i == 0 ? FIRST : SECOND);
+		dps_store_le64(edit + 8, EDIT_SIZE);
+		g_byte_array_append(bytes, edit, sizeof(edit));
+		memset(content, 'a', sizeof(content));
+		g_byte_array_append(bytes, content, sizeof(content));
+		memset(content, 'b', sizeof(content));
+		g_byte_array_append(bytes, content, sizeof(content));
+	}
+	return bytes;
+}
+
+static void
+sum_journal(GByteArray *bytes)
+{
+	uint8_t sum[DPS_CHECKSUM_MAX_SIZE];
+
+	g_assert_true(dps_checksum_compute(DPS_CHECKSUM_CRC32C, bytes->data + 20, bytes->len - 20,
+					   sum, NULL));
+	memcpy(bytes->data + 16, sum, 4);
+}
+
+static void
+put_journal(Fixture *self, const GByteArray *bytes, gsize size)
+{
+	g_assert_true(
+		g_file_set_contents(self->journal, (const char *)bytes->data, (gssize)size, NULL));
+	g_assert_cmpint(g_chmod(self->journal, 0600), ==, 0);
+}
+
+static void
+put_image(Fixture *self, off_t at, char value, size_t size)
+{
+	g_autofree char *bytes = g_malloc(size);
+	int fd = open(self->image, O_WRONLY | O_CLOEXEC);
+
+	memset(bytes, value, size);
+	g_assert_cmpint(pwrite(fd, bytes, size, at), ==, size);
+	close(fd);
+}
+
+static void
+assert_image(Fixture *self, char first, char second)
+{
+	g_autofree char *bytes = NULL;
+	gsize size;
+
+	g_assert_true(g_file_get_contents(self->image, &bytes, &size, NULL));
+	g_assert_cmpuint(size, ==, IMAGE_SIZE);
+	for (gsize i = 0; i < size; i++) {
+		char wanted = i >= FIRST && i < FIRST + EDIT_SIZE     ? first
+			      : i >= SECOND && i < SECOND + EDIT_SIZE ? second
+								      : 'a';
+
+		g_assert_cmpint(bytes[i], ==, wanted);
+	}
+}
+
+static void
+test_write(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(GError) error = NULL;
+	gboolean finished = TRUE;
+
+	g_assert_false(dps_journal_is_pending(self->medium));
+	g_assert_true(dps_journal_write_edits(self->medium, 0, edits, &error));
+	g_assert_no_error(error);
+	assert_image(self, 'b', 'b');
+	g_assert_false(g_file_test(self->journal, G_FILE_TEST_EXISTS));
+	g_assert_true(dps_journal_finish(self->medium, &finished, &error));
+	g_assert_false(finished);
+}
+
+/* Somebody's file is in the place: nothing is written over it, and nothing at all. */
+static void
+test_place_taken(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(GError) error = NULL;
+
+	g_assert_true(g_file_set_contents(self->journal, "mine", 4, NULL));
+	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, &error));
+	g_assert_nonnull(strstr(error->message, self->journal));
+	assert_image(self, 'a', 'a');
+	g_assert_true(g_file_test(self->journal, G_FILE_TEST_EXISTS));
+}
+
+/* The image is not what the edits were made from: no journal stays behind. */
+static void
+test_image_changed_before(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(GError) error = NULL;
+
+	put_image(self, SECOND, 'x', EDIT_SIZE);
+	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	assert_image(self, 'a', 'x');
+	g_assert_false(dps_journal_is_pending(self->medium));
+}
+
+/* Wherever the writing was cut off, it is finished. */
+static void
+test_finish(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+
+	sum_journal(journal);
+	for (size_t cut = 0; cut <= 2 * EDIT_SIZE; cut += 512) {
+		g_autoptr(GError) error = NULL;
+		gboolean finished = FALSE;
+
+		put_image(self, FIRST, 'a', EDIT_SIZE);
+		put_image(self, SECOND, 'a', EDIT_SIZE);
+		put_image(self, FIRST, 'b', MIN(cut, EDIT_SIZE));
+		if (cut > EDIT_SIZE)
+			put_image(self, SECOND, 'b', cut - EDIT_SIZE);
+		put_journal(self, journal, journal->len);
+		g_assert_true(dps_journal_is_pending(self->medium));
+		g_assert_true(dps_journal_finish(self->medium, &finished, &error));
+		g_assert_no_error(error);
+		g_assert_true(finished);
+		assert_image(self, 'b', 'b');
+		g_assert_false(dps_journal_is_pending(self->medium));
+	}
+}
+
+/* A journal that was cut off itself was not begun: it goes, and the image stays. */
+static void
+test_cut_off_journal(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+
+	sum_journal(journal);
+	for (gsize size = 0; size < journal->len; size += size < 100 ? 1 : 333) {
+		g_autoptr(GError) error = NULL;
+		gboolean finished = TRUE;
+
+		put_journal(self, journal, size);
+		g_assert_true(dps_journal_finish(self->medium, &finished, &error));
+		g_assert_no_error(error);
+		g_assert_false(finished);
+		g_assert_false(dps_journal_is_pending(self->medium));
+		assert_image(self, 'a', 'a');
+	}
+}
+
+static void
+spoil_size(GByteArray *journal)
+{
+	dps_store_le64(journal->data + 32 + 8, UINT64_MAX);
+}
+
+static void
+spoil_count(GByteArray *journal)
+{
+	dps_store_le32(journal->data + 20, UINT32_MAX);
+}
+
+static void
+spoil_few(GByteArray *journal)
+{
+	dps_store_le32(journal->data + 20, 1);
+}
+
+static void
+spoil_offset(GByteArray *journal)
+{
+	dps_store_le64(journal->data + 32, IMAGE_SIZE - 1);
+}
+
+static void
+spoil_old(GByteArray *journal)
+{
+	memset(journal->data + 32 + 16, 'z', 512);
+}
+
+/* Journals with a true checksum that must not be followed: they and the image stay. */
+static void
+test_bad_journals(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		const char *name;
+		void (*spoil)(GByteArray *journal);
+		int code;
+	} rows[] = {
+		{ "size", spoil_size, DPS_ERROR_CORRUPT },
+		{ "count", spoil_count, DPS_ERROR_CORRUPT },
+		{ "few", spoil_few, DPS_ERROR_CORRUPT },
+		{ "offset", spoil_offset, DPS_ERROR_CORRUPT },
+		{ "old", spoil_old, DPS_ERROR_CHANGED },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GByteArray) journal = make_journal();
+		g_autoptr(GError) error = NULL;
+
+		g_test_message("%s", rows[i].name);
+		rows[i].spoil(journal);
+		sum_journal(journal);
+		put_journal(self, journal, journal->len);
+		g_assert_false(dps_journal_finish(self->medium, NULL, &error));
+		g_assert_error(error, DPS_ERROR, rows[i].code);
+		g_assert_nonnull(strstr(error->message, self->journal));
+		assert_image(self, 'a', 'a');
+		g_assert_true(dps_journal_is_pending(self->medium));
+	}
+}
+
+/* Who may write the journal decides what is written to the image. */
+static void
+test_others_journal(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+	g_autofree char *elsewhere = g_build_filename(self->dir, "elsewhere", NULL);
+	g_autoptr(GError) error = NULL;
+
+	sum_journal(journal);
+	put_journal(self, journal, journal->len);
+	g_assert_cmpint(g_chmod(self->journal, 0620), ==, 0);
+	g_assert_false(dps_journal_finish(self->medium, NULL, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+	g_clear_error(&error);
+
+	g_assert_cmpint(g_chmod(self->journal, 0600), ==, 0);
+	if (geteuid() == 0) {
+		g_assert_cmpint(chown(self->journal, 65534, 65534), ==, 0);
+		g_assert_false(dps_journal_finish(self->medium, NULL, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+		g_clear_error(&error);
+		g_assert_cmpint(chown(self->journal, 0, 0), ==, 0);
+	}
+
+	g_assert_cmpint(g_rename(self->journal, elsewhere), ==, 0);
+	g_assert_cmpint(symlink(elsewhere, self->journal), ==, 0);
+	g_assert_false(dps_journal_finish(self->medium, NULL, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+	assert_image(self, 'a', 'a');
+	g_unlink(elsewhere);
+}
+
+/* The journal lies beside the image itself, whatever name leads to it. */
+static void
+test_link_to_image(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+	g_autofree char *link_dir = g_dir_make_tmp("dps-journal-XXXXXX", NULL);
+	g_autofree char *link = g_build_filename(link_dir, "link", NULL);
+	g_autoptr(DpsMedium) medium = NULL;
+	gboolean finished = FALSE;
+
+	sum_journal(journal);
+	put_journal(self, journal, journal->len);
+	g_assert_cmpint(symlink(self->image, link), ==, 0);
+	medium = dps_medium_open(link, DPS_OPEN_WRITABLE | DPS_OPEN_NO_LOCK, NULL);
+	g_assert_true(dps_journal_is_pending(medium));
+	g_assert_true(dps_journal_finish(medium, &finished, NULL));
+	g_assert_true(finished);
+	assert_image(self, 'b', 'b');
+	g_unlink(link);
+	g_rmdir(link_dir);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*test)(Fixture *self, gconstpointer data);
+	} tests[] = {
+		{ "/journal/write", test_write },
+		{ "/journal/place-taken", test_place_taken },
+		{ "/journal/image-changed-before", test_image_changed_before },
+		{ "/journal/finish", test_finish },
+		{ "/journal/cut-off", test_cut_off_journal },
+		{ "/journal/bad", test_bad_journals },
+		{ "/journal/others", test_others_journal },
+		{ "/journal/link-to-image", test_link_to_image },
+	};
+
+	g_test_init(&argc, &argv, NULL);
+	for (guint i = 0; i < G_N_ELEMENTS(tests); i++)
+		g_test_add(tests[i].name, Fixture, NULL, set_up, tests[i].test, tear_down);
+	return g_test_run();
+}
