@@ -59,4 +59,5 @@ struct _Command {
 	int (*run)(const Options *options, Screen *screen, GError **error);
 };
 
+extern const Command command_show;
 extern const Command command_types;

@@ -8,4 +8,5 @@
  * (transfer full)
  */
 char *json_types(DpsArch arch); /* the types that a disk for @arch can have; NONE: all */
+char *json_show(DpsDisk *disk); /* NULL: the tree is on no disk */
 char *json_failure(const GError *failure);

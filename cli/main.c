@@ -7,6 +7,7 @@
 
 /* In the order in which people need them. */
 static const Command *const commands[] = {
+	&command_show,
 	&command_types,
 	NULL,
 };
@@ -28,7 +29,7 @@ fail(const Options *options, Screen *screen, const GError *error)
 		return status;
 
 	screen_complain(screen, error->message);
-	if (options->json) {
+	if (options->json && !screen->has_document) {
 		g_autofree char *document = json_failure(error);
 
 		/* When even that cannot be written, it was said above. */

@@ -34,6 +34,7 @@ typedef struct {
 	gboolean may_page;
 	gboolean is_quiet;
 	gboolean is_verbose;
+	gboolean has_document;	  /* one was written that tells of the failure too */
 	gboolean has_broken_pipe; /* the reader went away: nobody is left to complain to */
 	guint width, height;	  /* columns and lines; 80 and 0 when it is no terminal */
 } Screen;

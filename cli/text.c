@@ -184,3 +184,18 @@ text_heading(Screen *screen, const char *text)
 	screen_print(screen, "%s%s%s\n", screen_begin(screen, SCREEN_STYLE_HEADING), text,
 		     screen_end(screen));
 }
+
+void
+text_disk(Screen *screen, DpsDisk *disk)
+{
+	g_autofree char *path = screen_say(screen, dps_disk_get_path(disk));
+	g_autofree char *size = text_size(dps_disk_get_size(disk));
+	const char *uuid = dps_disk_get_uuid(disk);
+
+	screen_print(screen, "%s%s%s: %s", screen_begin(screen, SCREEN_STYLE_HEADING), path,
+		     screen_end(screen), size);
+	if (uuid)
+		screen_print(screen, ", sectors of %u bytes\nGPT %s",
+			     dps_disk_get_sector_size(disk), uuid);
+	screen_print(screen, "\n");
+}

@@ -41,8 +41,5 @@ void text_paragraph(Screen *screen, const char *first, const char *text);
 
 void text_heading(Screen *screen, const char *text);
 
-/* "/dev/vda: 20 GiB, sectors of 512 bytes, GPT 8d2e…" */
+/* "/dev/vda: 20 GiB, sectors of 512 bytes", and on a line below "GPT 8d2e…" */
 void text_disk(Screen *screen, DpsDisk *disk);
-
-/* Findings, worst first, each with its hint. */
-void text_findings(Screen *screen, GPtrArray *findings);

@@ -109,6 +109,7 @@ typedef enum {
 typedef struct {
 	DpsKernelKind kind;
 	DpsArch arch;		 /* NONE when it cannot be told (gzip) */
+	uint16_t machine;	 /* of its PE headers; 0: it has none */
 	gboolean is_zboot;	 /* compressed, with a decompressor that is an EFI program */
 	gboolean takes_initrd;	 /* the stub asks the loader for it: image version 1 and newer */
 	gboolean has_mixed_mode; /* x86-64 that 32-bit EFI can start, too: section .compat */

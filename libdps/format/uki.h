@@ -60,32 +60,34 @@ const char *dps_os_release_get_title(const DpsOsRelease *os_release);
 const char *dps_os_release_get_version(const DpsOsRelease *os_release);
 const char *dps_os_release_get_sort_key(const DpsOsRelease *os_release);
 
-/* One profile as the stub sees it: its own sections over those of the base. */
+/* One profile as the stub sees it: its own sections over those of the base.  Lent by its DpsUki. */
 typedef struct {
-	guint index;	  /* @0, @1, … */
-	char *id, *title; /* of .profile; NULL when it does not say */
-	char *cmdline;	  /* NULL: none; its own, else the base's */
-	char *uname;
+	guint index;			/* @0, @1, … */
+	const char *id, *title;		/* of .profile; NULL when it does not say */
+	const char *cmdline;		/* NULL: none */
+	const char *uname;		/* NULL: none */
+	const DpsOsRelease *os_release; /* NULL: none */
 	gboolean has_linux, has_initrd;
-	DpsOsRelease os_release;
-	gboolean has_os_release;
 } DpsUkiProfile;
 
-/* A value, cleared with dps_uki_clear().  Strings are valid UTF-8 without control characters. */
+/*
+ * A value, cleared with dps_uki_clear().  Strings are valid UTF-8 without control characters; they
+ * and what is lent live as long as the value.
+ */
 typedef struct {
 	DpsPe pe;
 	DpsEfiKind kind;
 	DpsEfiBuilder builder;
-	char *builder_version; /* "252.39-1~deb12u2", "2.06"; NULL when it is not said */
-	gboolean is_signed;    /* has a certificate table; by whom is not looked at */
+	const char *builder_version; /* "252.39-1~deb12u2", "2.06"; NULL when it is not said */
+	gboolean is_signed;	     /* has a certificate table; by whom is not looked at */
+	gboolean has_bli; /* GRUB: the module that sets LoaderDevicePartUUID is built in */
 
 	/* The base: what stands before the first .profile. */
 	gboolean has_linux, has_initrd, has_os_release;
-	DpsOsRelease os_release;
-	char *cmdline;	 /* NULL: no .cmdline */
-	char *uname;	 /* NULL: no .uname */
-	GPtrArray *sbat; /* (element-type utf8): names of components in .sbat, in order; may be
-			    empty */
+	const DpsOsRelease *os_release; /* NULL: none, or it could not be read */
+	const char *cmdline;		/* NULL: no .cmdline */
+	const char *uname;		/* NULL: no .uname */
+	GPtrArray *sbat; /* (element-type utf8): names of components in .sbat, in order */
 
 	/* (element-type DpsUkiProfile): at least one; a UKI without .profile is all profile 0 */
 	GPtrArray *profiles;
@@ -98,6 +100,9 @@ typedef struct {
 	char *duplicate;    /* a section that may be there once is there twice in one profile */
 	char *unreadable;   /* a section that could not be read: truncated, too large */
 	char *embedded_nul; /* a text section has a NUL inside; bootctl refuses the file */
+
+	GPtrArray *strings;	/* private: owns what is lent */
+	GPtrArray *os_releases; /* private: likewise */
 } DpsUki;
 
 /**

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "format/cmdline.h"
+#include "ground/text.h"
+
+#include <string.h>
+
+/* From here on root= and mount.usr= know the words of systemd-dissect, and the last root= counts.
+ */
+#define SYSTEMD_DISSECTS_ROOT 258
+
+static void
+word_free(DpsCmdlineWord *word)
+{
+	g_free(word->key);
+	g_free(word->value);
+	g_free(word);
+}
+
+static void
+add_word(GPtrArray *words, const GString *text)
+{
+	const char *equals = strchr(text->str, '=');
+	DpsCmdlineWord *word = g_new(DpsCmdlineWord, 1);
+
+	word->key =
+		equals ? g_strndup(text->str, (gsize)(equals - text->str)) : g_strdup(text->str);
+	word->value = equals ? g_strdup(equals + 1) : NULL;
+	g_ptr_array_add(words, word);
+}
+
+/*
+ * Quotes of both kinds, anywhere in a word, keep white space together and are removed; a
+ * backslash is a character like others.
+ */
+static void
+split(const char *text, GPtrArray *words)
+{
+	g_autoptr(GString) word = g_string_new(NULL);
+	gboolean is_word = FALSE;
+	char quote = '\0';
+
+	for (const char *at = text;; at++) {
+		gboolean ends = *at == '\0' || (quote == '\0' && g_ascii_isspace(*at));
+
+		if (!ends) {
+			is_word = TRUE;
+			if (quote == '\0' && (*at == '"' || *at == '\''))
+				quote = *at;
+			else if (*at == quote)
+				quote = '\0';
+			else
+				g_string_append_c(word, *at);
+			continue;
+		}
+
+		if (is_word)
+			add_word(words, word);
+		if (*at == '\0')
+			return;
+		is_word = FALSE;
+		g_string_truncate(word, 0);
+	}
+}
+
+static gboolean
+is_key(const char *a, const char *b)
+{
+	for (; *a || *b; a++, b++) {
+		char x = *a == '-' ? '_' : *a, y = *b == '-' ? '_' : *b;
+
+		if (x != y)
+			return FALSE;
+	}
+	return TRUE;
+}
+
+/* Nothing behind the key means yes; what is neither yes nor no changes nothing. */
+static void
+set_switch(const char *value, DpsCmdlineSwitch *out)
+{
+	static const struct {
+		const char *word;
+		DpsCmdlineSwitch value;
+	} words[] = {
+		{ "1", DPS_CMDLINE_YES },  { "yes", DPS_CMDLINE_YES },	{ "y", DPS_CMDLINE_YES },
+		{ "on", DPS_CMDLINE_YES }, { "true", DPS_CMDLINE_YES }, { "t", DPS_CMDLINE_YES },
+		{ "0", DPS_CMDLINE_NO },   { "no", DPS_CMDLINE_NO },	{ "n", DPS_CMDLINE_NO },
+		{ "off", DPS_CMDLINE_NO }, { "false", DPS_CMDLINE_NO }, { "f", DPS_CMDLINE_NO },
+	};
+
+	if (!value)
+		*out = DPS_CMDLINE_YES;
+	for (guint i = 0; value && i < G_N_ELEMENTS(words); i++)
+		if (g_ascii_strcasecmp(value, words[i].word) == 0)
+			*out = words[i].value;
+}
+
+static void
+set_string(const char *value, char **out)
+{
+	g_free(*out);
+	*out = *value ? g_strdup(value) : NULL;
+}
+
+/* Mount options are joined by systemd's generators, in the order in which they are given. */
+static void
+join_options(const GPtrArray *words, const char *key, char **out)
+{
+	g_autoptr(GString) options = g_string_new(NULL);
+
+	for (guint i = 0; i < words->len; i++) {
+		const DpsCmdlineWord *word = words->pdata[i];
+
+		if (!word->value || *word->value == '\0' || !is_key(word->key, key))
+			continue;
+		if (options->len > 0)
+			g_string_append_c(options, ',');
+		g_string_append(options, word->value);
+	}
+	if (options->len > 0)
+		*out = g_strdup(options->str);
+}
+
+static gboolean
+is_discovery(const char *root, guint systemd_version)
+{
+	static const char *const words[] = { "gpt-auto-force", "dissect", "dissect-force" };
+
+	if (strcmp(root, "gpt-auto") == 0)
+		return TRUE;
+	for (guint i = 0; systemd_version >= SYSTEMD_DISSECTS_ROOT && i < G_N_ELEMENTS(words); i++)
+		if (strcmp(root, words[i]) == 0)
+			return TRUE;
+
+	return FALSE;
+}
+
+static void
+read_word(DpsCmdline *self, const DpsCmdlineWord *word)
+{
+	const struct {
+		const char *key;
+		char **field;
+	} strings[] = {
+		{ "root", &self->root },
+		{ "rootfstype", &self->rootfstype },
+		{ "roothash", &self->roothash },
+		{ "mount.usr", &self->usr },
+		{ "mount.usrfstype", &self->usrfstype },
+		{ "usrhash", &self->usrhash },
+		{ "init", &self->init },
+	};
+
+	for (guint i = 0; word->value && i < G_N_ELEMENTS(strings); i++)
+		if (is_key(word->key, strings[i].key))
+			set_string(word->value, strings[i].field);
+
+	if (word->value && is_key(word->key, "root") &&
+	    !is_discovery(word->value, SYSTEMD_DISSECTS_ROOT))
+		self->has_other_root = TRUE;
+	if (!word->value && is_key(word->key, "rw"))
+		self->rw = DPS_CMDLINE_YES;
+	if (!word->value && is_key(word->key, "ro"))
+		self->rw = DPS_CMDLINE_NO;
+	if (is_key(word->key, "systemd.swap"))
+		set_switch(word->value, &self->swap);
+	/* "rd." words are for the initrd only; there both set the same switch. */
+	if (is_key(word->key, "systemd.gpt_auto"))
+		set_switch(word->value, &self->gpt_auto);
+	if (is_key(word->key, "systemd.gpt_auto") || is_key(word->key, "rd.systemd.gpt_auto"))
+		set_switch(word->value, &self->rd_gpt_auto);
+}
+
+/* Which subvolume the options name, as btrfs has it: the last subvol= or subvolid=. */
+static void
+read_subvolume(DpsCmdline *self)
+{
+	g_auto(GStrv) options = g_strsplit(self->rootflags ? self->rootflags : "", ",", -1);
+
+	for (guint i = 0; options[i]; i++) {
+		const char *value = strchr(options[i], '=');
+		gboolean is_path = g_str_has_prefix(options[i], "subvol=");
+		const char *end;
+
+		if (!is_path && !g_str_has_prefix(options[i], "subvolid="))
+			continue;
+
+		g_clear_pointer(&self->root_subvol, g_free);
+		g_clear_pointer(&self->root_subvolid, g_free);
+		value++;
+		if (!is_path) {
+			self->root_subvolid = g_strdup(value);
+			continue;
+		}
+		while (*value == '/')
+			value++;
+		for (end = value + strlen(value); end > value && end[-1] == '/';)
+			end--;
+		self->root_subvol = g_strndup(value, (gsize)(end - value));
+	}
+}
+
+void
+dps_cmdline_parse(const char *text, DpsCmdline *out)
+{
+	g_autofree char *raw = g_strdup(text ? text : "");
+	g_autofree char *clean = NULL;
+	DpsCmdline self = {
+		.words = g_ptr_array_new_with_free_func((GDestroyNotify)word_free),
+		.gpt_auto = DPS_CMDLINE_UNSET,
+		.rd_gpt_auto = DPS_CMDLINE_UNSET,
+		.rw = DPS_CMDLINE_UNSET,
+		.swap = DPS_CMDLINE_UNSET,
+	};
+
+	/* White space first: a newline separates words, other control characters are no text. */
+	for (char *at = raw; *at; at++)
+		if (g_ascii_isspace(*at))
+			*at = ' ';
+	clean = dps_text_clean(raw, strlen(raw));
+	split(clean, self.words);
+
+	for (guint i = 0; i < self.words->len; i++)
+		read_word(&self, self.words->pdata[i]);
+	join_options(self.words, "rootflags", &self.rootflags);
+	join_options(self.words, "mount.usrflags", &self.usrflags);
+	read_subvolume(&self);
+
+	*out = self;
+}
+
+void
+dps_cmdline_clear(DpsCmdline *cmdline)
+{
+	g_clear_pointer(&cmdline->words, g_ptr_array_unref);
+	g_clear_pointer(&cmdline->root, g_free);
+	g_clear_pointer(&cmdline->rootfstype, g_free);
+	g_clear_pointer(&cmdline->rootflags, g_free);
+	g_clear_pointer(&cmdline->roothash, g_free);
+	g_clear_pointer(&cmdline->usr, g_free);
+	g_clear_pointer(&cmdline->usrfstype, g_free);
+	g_clear_pointer(&cmdline->usrflags, g_free);
+	g_clear_pointer(&cmdline->usrhash, g_free);
+	g_clear_pointer(&cmdline->root_subvol, g_free);
+	g_clear_pointer(&cmdline->root_subvolid, g_free);
+	g_clear_pointer(&cmdline->init, g_free);
+}
+
+const char *
+dps_cmdline_get(const DpsCmdline *cmdline, const char *key)
+{
+	for (guint i = cmdline->words->len; i > 0; i--) {
+		const DpsCmdlineWord *word = cmdline->words->pdata[i - 1];
+
+		if (word->value && is_key(word->key, key))
+			return word->value;
+	}
+	return NULL;
+}
+
+gboolean
+dps_cmdline_has(const DpsCmdline *cmdline, const char *key)
+{
+	for (guint i = 0; i < cmdline->words->len; i++) {
+		const DpsCmdlineWord *word = cmdline->words->pdata[i];
+
+		if (is_key(word->key, key))
+			return TRUE;
+	}
+	return FALSE;
+}
+
+gboolean
+dps_cmdline_root_is_discovered(const DpsCmdline *cmdline, guint systemd_version)
+{
+	const char *last = dps_cmdline_get(cmdline, "root");
+
+	if (cmdline->rd_gpt_auto == DPS_CMDLINE_NO || dps_cmdline_get(cmdline, "roothash"))
+		return FALSE;
+	if (systemd_version >= SYSTEMD_DISSECTS_ROOT)
+		return !last || is_discovery(last, systemd_version);
+
+	/* Before, one root= of another kind was enough, wherever it stands. */
+	for (guint i = 0; i < cmdline->words->len; i++) {
+		const DpsCmdlineWord *word = cmdline->words->pdata[i];
+
+		if (word->value && is_key(word->key, "root") &&
+		    !is_discovery(word->value, systemd_version))
+			return FALSE;
+	}
+	return TRUE;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ground/text.h"
+
+char *
+dps_text_clean(const char *bytes, gsize size)
+{
+	g_autofree char *valid = g_utf8_make_valid(bytes, (gssize)size);
+	GString *out = g_string_sized_new(size);
+
+	for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
+		gunichar c = g_utf8_get_char(at);
+
+		/* A tab is white space like a blank; the others move cursors and set colours. */
+		if (c == '\t')
+			g_string_append_c(out, ' ');
+		else
+			g_string_append_unichar(out, g_unichar_iscntrl(c) ? 0xfffd : c);
+	}
+	return g_string_free(out, FALSE);
+}
