@@ -3,6 +3,7 @@
 
 #include <dps/types.h>
 #include "format/uki.h"
+#include "format/version.h"
 
 /*
  * Boot entries as the Boot Loader Specification has them and as systemd-boot and bootctl read
@@ -14,17 +15,6 @@
 
 /* A larger text file is no boot entry: none of the readers has a use for it. */
 #define DPS_BLS_MAX_FILE_SIZE (1024 * 1024)
-
-/**
- * dps_version_compare:
- * @a: (nullable): a version; %NULL is ""
- * @b: (nullable): another
- *
- * The order of UAPI.10, which systemd also uses for partition labels.
- *
- * Returns: below 0, 0, above 0 as @a is older than, the same as, newer than @b
- */
-int dps_version_compare(const char *a, const char *b);
 
 /**
  * dps_bls_glob:
@@ -57,8 +47,14 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DpsBlsName, dps_bls_name_clear)
 /* Whether bootctl takes @name: at most 255 of A-Z a-z 0-9 + - _ . @ */
 gboolean dps_bls_name_is_valid(const char *name);
 
-/* (nullable): @path from the root of its partition, without a slash in front; NULL: not
- * normalised ("..", "//", a slash behind), empty, or longer than FAT has names for */
+/**
+ * dps_bls_path_normalise:
+ * @path: a path of an entry
+ *
+ * Returns: (transfer full) (nullable): @path from the root of its partition, without a slash in
+ *   front, doubled slashes and "."; %NULL when it has "..", ends with a slash, is empty or longer
+ *   than any path
+ */
 char *dps_bls_path_normalise(const char *path);
 
 typedef enum {
@@ -84,6 +80,7 @@ typedef enum {
 	DPS_BLS_HIDDEN_TOO_OLD,	      /* a key that this systemd-boot does not know yet */
 	DPS_BLS_HIDDEN_FILE_MISSING,  /* the loader's file is not on the same partition */
 	DPS_BLS_HIDDEN_SELF,	      /* it starts systemd-boot itself */
+	DPS_BLS_HIDDEN_RELATIVE_URL,  /* relative to where systemd-boot came from: a disk */
 	DPS_BLS_HIDDEN_NOT_PE,	      /* type #2: no PE file, or cut off in its headers */
 	DPS_BLS_HIDDEN_NO_OS_RELEASE, /* type #2: no .osrel, or no name in it */
 } DpsBlsHidden;
@@ -111,7 +108,8 @@ typedef struct {
 typedef struct {
 	DpsBlsType type;
 	char *file_name;
-	char *id; /* without the boot counter; with "@PROFILE" for profiles of type #2 */
+	char *id;      /* without the boot counter; with "@PROFILE" for profiles of type #2 */
+	char *base_id; /* without the profile, too */
 	gboolean is_counted;
 	guint tries_left, tries_done;
 
@@ -159,18 +157,23 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsBlsEntry, dps_bls_entry_free)
  */
 typedef gboolean (*DpsBlsExists)(const char *path, gpointer data);
 
+/* The systemd-boot that reads the entries.  All zero: the newest, any architecture, all files. */
+typedef struct {
+	DpsArch arch;	       /* NONE: any */
+	guint systemd_version; /* 0: the newest */
+	const char *self_path; /* its own file, normalised; NULL: on another partition */
+	DpsBlsExists exists;   /* asked for the loader's file; NULL: all are there */
+	gpointer data;	       /* for exists */
+} DpsBlsReader;
+
 /**
  * dps_bls_entry_get_hidden:
  * @entry: an entry
- * @arch: the architecture of systemd-boot; NONE: any
- * @systemd_version: of systemd-boot; 0: the newest
- * @exists: (nullable): asked for the loader's file; %NULL: all files are there
- * @data: for @exists
+ * @reader: who reads it
  *
  * Returns: whether and why systemd-boot does not show @entry, the first reason that it finds
  */
-DpsBlsHidden dps_bls_entry_get_hidden(const DpsBlsEntry *entry, DpsArch arch, guint systemd_version,
-				      DpsBlsExists exists, gpointer data);
+DpsBlsHidden dps_bls_entry_get_hidden(const DpsBlsEntry *entry, const DpsBlsReader *reader);
 
 /* "its architecture is another one"; for messages; "" for SHOWN */
 const char *dps_bls_hidden_to_string(DpsBlsHidden hidden);
