@@ -3,6 +3,7 @@
 #include "format/btrfs.h"
 #include "format/btrfs-edit.h"
 #include "ground/error.h"
+#include "ground/guid.h"
 #include "target/journal.h"
 
 #include <btrfsutil.h>
@@ -58,7 +59,7 @@ path_for_people(const char *bytes)
 }
 
 static void
-add_subvolume(DpsBtrfs *self, uint64_t id, const char *bytes)
+add_subvolume(DpsBtrfs *self, uint64_t id, const char *bytes, gboolean is_snapshot)
 {
 	DpsSubvolume *subvolume = g_new(DpsSubvolume, 1);
 
@@ -66,6 +67,7 @@ add_subvolume(DpsBtrfs *self, uint64_t id, const char *bytes)
 		.id = id,
 		.path = path_for_people(bytes),
 		.bytes = g_strdup(bytes),
+		.is_snapshot = is_snapshot,
 	};
 	g_ptr_array_add(self->subvolumes, subvolume);
 }
@@ -150,15 +152,17 @@ list_mounted(DpsBtrfs *self, GError **error)
 	if (code != BTRFS_UTIL_OK)
 		return throw_btrfsutil(error, code, "subvolumes");
 
-	add_subvolume(self, DPS_BTRFS_TOP_LEVEL, "");
+	add_subvolume(self, DPS_BTRFS_TOP_LEVEL, "", FALSE);
 	for (;;) {
+		struct btrfs_util_subvolume_info info;
+		DpsGuid parent;
 		char *path = NULL;
-		uint64_t id;
 
-		code = btrfs_util_subvolume_iterator_next(iterator, &path, &id);
+		code = btrfs_util_subvolume_iterator_next_info(iterator, &path, &info);
 		if (code != BTRFS_UTIL_OK)
 			break;
-		add_subvolume(self, id, path);
+		memcpy(parent.bytes, info.parent_uuid, sizeof(parent.bytes));
+		add_subvolume(self, info.id, path, !dps_guid_is_null(&parent));
 		free(path); /* malloc'ed by libbtrfsutil */
 	}
 	if (code != BTRFS_UTIL_ERROR_STOP_ITERATION)
@@ -289,7 +293,8 @@ read_offline(DpsBtrfs *self, const DpsRegion *region, GError **error)
 	for (guint i = 0; i < list->len; i++) {
 		const DpsBtrfsSubvolumeInfo *info = g_ptr_array_index(list, i);
 
-		add_subvolume(self, info->id, info->path);
+		add_subvolume(self, info->id, info->path,
+			      info->id != DPS_BTRFS_TOP_LEVEL && info->root_offset != 0);
 	}
 	return TRUE;
 }

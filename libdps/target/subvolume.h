@@ -15,6 +15,7 @@ struct _DpsSubvolume {
 	uint64_t id;
 	char *path;  /* from the top level, "/" is the top level itself; UTF-8 for people */
 	char *bytes; /* the same without a slash in front, as the file system has it */
+	gboolean is_snapshot;
 };
 
 #define DPS_BTRFS_TOP_LEVEL 5 /* the id of the top level; btrfs' FS_TREE_OBJECTID */

@@ -161,7 +161,7 @@ def check_door(file: PurePosixPath, text: str) -> Iterator[str]:
 
 def check_outside(root: Path, file: PurePosixPath, text: str) -> Iterator[str]:
     """cli/ and bindings/: what is behind the door is not theirs."""
-    home = root / file.parts[0]
+    home = (root / file.parts[0]).resolve()
     for quote, name, line in includes(text):
         where = f"{file}:{line}"
         if quote == "<":

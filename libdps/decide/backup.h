@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "decide/change.h"
+#include "decide/plan.h"
+
+/*
+ * A backup is a plan turned round: what was changed, from what, to what, on which disk.  The file
+ * is JSON that people can read; its form is docs/schema/backup.json.
+ */
+
+/* Which partition a change was made to, so that undo finds the same one. */
+typedef struct {
+	DpsChange *change;
+	DpsGuid guid;	/* the partition's own, as it was before */
+	uint64_t start; /* bytes */
+} DpsBackupEntry;
+
+struct _DpsBackup {
+	gint refs;
+	char *disk_path, *disk_uuid, *time;
+	GPtrArray
+		*entries; /* (element-type DpsBackupEntry), in the order in which they were made */
+};
+
+/* What the plan is about to change, as the contents of a backup file. */
+char *dps_backup_write(DpsPlan *plan, const char *time);

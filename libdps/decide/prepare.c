@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "decide/change.h"
+#include "decide/default-subvolume.h"
+#include "decide/finding.h"
+#include "decide/plan.h"
+#include "decide/winner.h"
+#include "format/gpt-edit.h"
+#include "ground/error.h"
+#include "ground/types.h"
+
+#include <string.h>
+
+/* The table entry of a partition as it is to become. */
+typedef struct {
+	const DpsType *type; /* NULL: not of the DPS, stays as it is */
+	uint64_t attributes;
+} Outcome;
+
+static Outcome
+get_outcome(DpsPlan *plan, DpsPartition *partition)
+{
+	const DpsAssignment *assignment = dps_plan_get_assignment_of(plan, partition->number);
+	Outcome outcome = { partition->type, partition->attributes };
+
+	if (!assignment)
+		return outcome;
+
+	if (assignment->role != DPS_ROLE_SAME)
+		outcome.type = dps_type_lookup(assignment->role, assignment->arch);
+	outcome.attributes = (outcome.attributes | assignment->set) & ~assignment->clear;
+	return outcome;
+}
+
+static gint
+by_partition(gconstpointer a, gconstpointer b)
+{
+	const DpsAssignment *x = *(DpsAssignment *const *)a, *y = *(DpsAssignment *const *)b;
+
+	return (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+static void
+add_entry_changes(DpsPlan *plan, const DpsAssignment *assignment)
+{
+	DpsPartition *partition =
+		dps_disk_get_partition_by_number(plan->disk, assignment->partition);
+	Outcome outcome = get_outcome(plan, partition);
+	DpsValue from = { 0 }, to = { 0 };
+
+	if (outcome.type != partition->type) {
+		g_autofree char *reason = g_strdup_printf(
+			"%s%s%s: %s", dps_role_to_string(assignment->role),
+			assignment->arch ? " of " : "",
+			assignment->arch ? dps_arch_to_string(assignment->arch) : "",
+			assignment->reason);
+
+		from.guid = partition->type_guid;
+		g_assert(dps_guid_from_string(dps_type_get_uuid(outcome.type), &to.guid, NULL));
+		g_ptr_array_add(plan->changes, dps_change_new(DPS_CHANGE_TYPE, partition->number,
+							      from, to, reason));
+	}
+
+	if (outcome.attributes != partition->attributes) {
+		from = (DpsValue){ .attributes = partition->attributes };
+		to = (DpsValue){ .attributes = outcome.attributes };
+		g_ptr_array_add(plan->changes, dps_change_new(DPS_CHANGE_FLAGS, partition->number,
+							      from, to, assignment->reason));
+	}
+}
+
+/* Whether systemd would take another partition as root than the one that is assigned. */
+static gboolean
+check_winner(DpsPlan *plan, const DpsAssignment *root, GError **error)
+{
+	g_autoptr(GArray) candidates = g_array_new(FALSE, FALSE, sizeof(DpsRootCandidate));
+	const DpsType *type = dps_type_lookup(DPS_ROLE_ROOT, root->arch);
+	g_autofree char *subject = NULL;
+	guint winner;
+
+	for (guint i = 0; i < dps_disk_get_n_partitions(plan->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(plan->disk, i);
+		Outcome outcome = get_outcome(plan, partition);
+		DpsRootCandidate candidate = { partition->number, partition->label };
+
+		if (outcome.type == type && !(outcome.attributes & DPS_FLAG_NO_AUTO))
+			g_array_append_val(candidates, candidate);
+	}
+
+	if (candidates->len == 0) {
+		dps_plan_add_finding(
+			plan,
+			dps_finding_new("root-no-auto", DPS_SEVERITY_WARNING, root->partition, NULL,
+					"clear the flag: add the flag \"auto\" to the assignment",
+					"is assigned as root and marked no-auto: systemd will pass "
+					"it over"));
+		return TRUE;
+	}
+
+	winner = dps_root_winner((const DpsRootCandidate *)(void *)candidates->data,
+				 candidates->len);
+	if (winner == root->partition || plan->force)
+		return TRUE;
+
+	subject = dps_plan_describe(plan, root->partition);
+	return dps_throw_partition(error, winner, DPS_ERROR_REFUSED,
+				   "%s: would not be root: partition %u has the same type and wins "
+				   "(by its label, or as "
+				   "the first): add linux-generic=%u to take its tag away, "
+				   "same=%u,no-auto to hide it, "
+				   "or --force",
+				   subject, winner, winner, winner);
+}
+
+/* One row an entry: what the editor needs, from the changes of its type and flags. */
+static GPtrArray *
+make_entry_changes(DpsPlan *plan)
+{
+	GPtrArray *entries = g_ptr_array_new_with_free_func(g_free);
+	DpsGptEntryChange *entry = NULL;
+
+	for (guint i = 0; i < plan->changes->len; i++) {
+		const DpsChange *change = plan->changes->pdata[i];
+
+		if (change->kind == DPS_CHANGE_BTRFS_DEFAULT || change->kind == DPS_CHANGE_TABLE)
+			continue;
+
+		if (!entry || entry->number != change->partition) {
+			entry = g_new0(DpsGptEntryChange, 1);
+			entry->number = change->partition;
+			g_ptr_array_add(entries, entry);
+		}
+		switch (change->kind) {
+		case DPS_CHANGE_TYPE:
+			entry->set_type = TRUE;
+			entry->type_guid = change->to.guid;
+			break;
+		case DPS_CHANGE_FLAGS:
+			entry->set_attributes = TRUE;
+			entry->attributes = change->to.attributes;
+			break;
+		case DPS_CHANGE_UUID:
+			entry->set_guid = TRUE;
+			entry->guid = change->to.guid;
+			break;
+		case DPS_CHANGE_NAME:
+			entry->set_name = TRUE;
+			entry->name = change->to.text; /* lent by the change */
+			break;
+		case DPS_CHANGE_BTRFS_DEFAULT:
+		case DPS_CHANGE_TABLE:
+			break;
+		}
+	}
+	return entries;
+}
+
+gboolean
+dps_plan_prepare_table(DpsPlan *plan, GError **error)
+{
+	g_autoptr(GPtrArray) entries = make_entry_changes(plan);
+	g_autoptr(GPtrArray) edits = NULL;
+	g_autofree char *repairs = NULL;
+
+	if (!dps_gpt_edit(dps_disk_get_gpt(plan->disk), entries, plan->force, &edits, &repairs,
+			  error)) {
+		g_prefix_error(error, "%s: ", dps_disk_get_path(plan->disk));
+		return FALSE;
+	}
+
+	if (repairs) {
+		DpsChange *change = dps_change_new(DPS_CHANGE_TABLE, 0, (DpsValue){ 0 },
+						   (DpsValue){ 0 }, repairs);
+
+		g_ptr_array_insert(plan->changes, 0, change);
+	}
+	g_ptr_array_unref(plan->table_edits);
+	plan->table_edits = g_steal_pointer(&edits);
+	return TRUE;
+}
+
+gboolean
+dps_plan_prepare(DpsPlan *plan, GError **error)
+{
+	if (plan->state != DPS_PLAN_OPEN || !plan->disk)
+		return TRUE;
+
+	g_ptr_array_set_size(plan->changes, 0);
+	g_ptr_array_sort(plan->assignments, by_partition);
+
+	for (guint i = 0; i < plan->assignments->len; i++) {
+		const DpsAssignment *root = plan->assignments->pdata[i];
+		DpsPartition *partition =
+			dps_disk_get_partition_by_number(plan->disk, root->partition);
+
+		if (root->role != DPS_ROLE_ROOT)
+			continue;
+		if (!check_winner(plan, root, error) ||
+		    !dps_plan_prepare_default_subvolume(plan, partition, error))
+			return FALSE;
+	}
+
+	for (guint i = 0; i < plan->assignments->len; i++)
+		add_entry_changes(plan, plan->assignments->pdata[i]);
+
+	if (!dps_plan_prepare_table(plan, error))
+		return FALSE;
+
+	plan->state = DPS_PLAN_PREPARED;
+	return TRUE;
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "decide/backup.h"
+#include "decide/default-subvolume.h"
+#include "ground/error.h"
+
+#include <string.h>
+
+/* The partition that a change was made to, if it is still the same one. */
+static DpsPartition *
+find_partition(DpsPlan *plan, const DpsBackupEntry *entry, GError **error)
+{
+	DpsPartition *partition =
+		dps_disk_get_partition_by_number(plan->disk, entry->change->partition);
+
+	if (!partition || partition->start != entry->start ||
+	    !(dps_guid_equal(&partition->guid, &entry->guid) ||
+	      (entry->change->kind == DPS_CHANGE_UUID &&
+	       dps_guid_equal(&partition->guid, &entry->change->to.guid))))
+		return dps_throw_null(error, DPS_ERROR_CHANGED,
+				      "%s: partition %u: is not the one that was changed: it was "
+				      "made anew since",
+				      dps_disk_get_path(plan->disk), entry->change->partition);
+
+	return partition;
+}
+
+static gboolean
+read_value(DpsPlan *plan, DpsPartition *partition, DpsChangeKind kind, DpsValue *now,
+	   GError **error)
+{
+	DpsBtrfs *btrfs;
+	const DpsSubvolume *current;
+
+	switch (kind) {
+	case DPS_CHANGE_TYPE:
+		now->guid = partition->type_guid;
+		return TRUE;
+	case DPS_CHANGE_UUID:
+		now->guid = partition->guid;
+		return TRUE;
+	case DPS_CHANGE_FLAGS:
+		now->attributes = partition->attributes;
+		return TRUE;
+	case DPS_CHANGE_NAME:
+		now->text = g_strdup(partition->label ? partition->label : "");
+		return TRUE;
+	case DPS_CHANGE_BTRFS_DEFAULT:
+		btrfs = dps_plan_get_btrfs(plan, partition, error);
+		if (!btrfs) {
+			if (error && !*error)
+				dps_throw(error, DPS_ERROR_NOT_FOUND,
+					  "%s: partition %u: its btrfs cannot be read: mount it",
+					  dps_disk_get_path(plan->disk), partition->number);
+			return FALSE;
+		}
+		now->subvolume = dps_btrfs_get_default_id(btrfs);
+		current = dps_btrfs_find_id(btrfs, now->subvolume);
+		now->text = g_strdup(current ? current->path : NULL);
+		return TRUE;
+	case DPS_CHANGE_TABLE:
+		break;
+	}
+	g_assert_not_reached();
+}
+
+/* Adds what takes one change back; nothing when it is taken back already. */
+static gboolean
+turn_round(DpsPlan *plan, const DpsBackupEntry *entry, GError **error)
+{
+	const DpsChange *change = entry->change;
+	DpsPartition *partition = find_partition(plan, entry, error);
+	g_autofree char *now_text = NULL;
+	DpsValue now = { 0 };
+	gboolean is_new, is_old;
+
+	if (!partition || !read_value(plan, partition, change->kind, &now, error))
+		return FALSE;
+
+	now_text = g_steal_pointer(&now.text);
+	now.text = now_text;
+	is_new = dps_value_equal(change->kind, &now, &change->to);
+	is_old = dps_value_equal(change->kind, &now, &change->from);
+	now.text = NULL;
+
+	if (is_old)
+		return TRUE;
+	if (!is_new)
+		return dps_throw_partition(
+			error, change->partition, DPS_ERROR_CHANGED,
+			"%s: partition %u: its %s is neither what it was nor what it "
+			"was changed to: somebody changed it since, and it stays",
+			dps_disk_get_path(plan->disk), change->partition,
+			dps_change_kind_to_string(change->kind));
+
+	if (change->kind == DPS_CHANGE_BTRFS_DEFAULT) {
+		DpsBtrfs *btrfs = dps_plan_get_btrfs(plan, partition, error);
+
+		if (!btrfs || !dps_btrfs_check_writable(btrfs, change->from.subvolume, NULL, error))
+			return FALSE;
+	}
+	g_ptr_array_add(plan->changes, dps_change_turned_round(change, "as it was before"));
+	return TRUE;
+}
+
+DpsPlan *
+dps_plan_new_from_backup(DpsDisk *disk, DpsBackup *backup, GError **error)
+{
+	g_autoptr(DpsTree) running = NULL;
+	g_autoptr(DpsPlan) plan = NULL;
+
+	g_return_val_if_fail(disk != NULL && backup != NULL, NULL);
+
+	/* A btrfs inside LUKS is in reach only where it is mounted: at /, when this is its system.
+	 */
+	running = dps_tree_open("/", NULL);
+	plan = dps_plan_new(disk, running, error);
+	if (!plan)
+		return NULL;
+
+	if (g_ascii_strcasecmp(dps_disk_get_uuid(disk), backup->disk_uuid) != 0)
+		return dps_throw_null(
+			error, DPS_ERROR_REFUSED,
+			"%s: is disk %s, and the backup is of %s: name the disk that it is "
+			"of",
+			dps_disk_get_path(disk), dps_disk_get_uuid(disk), backup->disk_uuid);
+
+	/* The table first: the disk stops being discoverable before root moves away from under it.
+	 */
+	plan->table_first = TRUE;
+	for (int pass = 0; pass < 2; pass++)
+		for (guint i = backup->entries->len; i > 0; i--) {
+			const DpsBackupEntry *entry = backup->entries->pdata[i - 1];
+			gboolean is_default = entry->change->kind == DPS_CHANGE_BTRFS_DEFAULT;
+
+			if (is_default == (pass == 1) && !turn_round(plan, entry, error))
+				return NULL;
+		}
+
+	if (!dps_plan_prepare_table(plan, error))
+		return NULL;
+
+	plan->state = DPS_PLAN_PREPARED;
+	return g_steal_pointer(&plan);
+}

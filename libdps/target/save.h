@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "target/tree.h"
+
+/*
+ * Files that must be there before something else is written: each is created anew, flushed, and its
+ * directory flushed, so that after a crash it is whole or was never there.
+ */
+
+/**
+ * dps_save_open_dir:
+ * @tree: (nullable): the tree to open @path in; %NULL: as this process sees it
+ * @path: an absolute path in @tree; else any path
+ * @create: whether to make what is missing of it, mode 0700
+ * @error: %DPS_ERROR_NOT_FOUND, %DPS_ERROR_PERMISSION, %DPS_ERROR_NO_SPACE
+ *
+ * Returns: a descriptor of the directory that the caller closes, -1 on failure
+ */
+int dps_save_open_dir(DpsTree *tree, const char *path, gboolean create, GError **error);
+
+/**
+ * dps_save_new_file:
+ * @dir: a directory
+ * @name: of a file that is not there
+ * @data: its contents
+ * @size: bytes
+ * @error: %DPS_ERROR_REFUSED when there is something of that name, a link included;
+ *   %DPS_ERROR_NO_SPACE, %DPS_ERROR_PERMISSION, %DPS_ERROR_IO
+ *
+ * Mode 0600.  On failure nothing of that name is left.
+ *
+ * Returns: %TRUE when file and directory are on the medium
+ */
+gboolean dps_save_new_file(int dir, const char *name, const void *data, size_t size,
+			   GError **error);
+
+/* Takes a file of ours away again; what cannot be removed stays, and nobody is told. */
+void dps_save_remove_file(int dir, const char *name);
+
+/**
+ * dps_save_read_file:
+ * @path: a regular file, as this process sees it
+ * @max_size: bytes; a larger file is %DPS_ERROR_CORRUPT
+ * @size: (out): bytes
+ * @error: %DPS_ERROR_NOT_FOUND, %DPS_ERROR_PERMISSION, %DPS_ERROR_IO
+ *
+ * Returns: (transfer full): what it holds with a NUL behind it, %NULL on failure
+ */
+char *dps_save_read_file(const char *path, size_t max_size, gsize *size, GError **error);
