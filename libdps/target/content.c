@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define ZFS "zfs_member"
+
 /*
  * The signatures that matter, and what each means here.  libblkid knows twice as many; the filter
  * makes it twelve times faster.  Members of every kind are in it: to take one for an empty
@@ -56,7 +58,7 @@ static const struct {
 	{ "promise_fasttrack_raid_member", DPS_CONTENT_MEMBER },
 	{ "adaptec_raid_member", DPS_CONTENT_MEMBER },
 	{ "jmicron_raid_member", DPS_CONTENT_MEMBER },
-	{ "zfs_member", DPS_CONTENT_MEMBER },
+	{ ZFS, DPS_CONTENT_MEMBER },
 	{ "bcache", DPS_CONTENT_MEMBER },
 	{ "DM_integrity", DPS_CONTENT_MEMBER },
 	{ "DM_snapshot_cow", DPS_CONTENT_MEMBER },
@@ -103,6 +105,36 @@ get_kind(const char *type)
 	return DPS_CONTENT_NONE;
 }
 
+/*
+ * libblkid reads a mebibyte of every partition to look for ZFS, and all else together reads a
+ * twentieth of that.  So it looks where there is one of the four labels: a packed list of names and
+ * values, in XDR, whose head is told by a few bytes.
+ *
+ * Source: OpenZFS, vdev_label.c: labels of 256 KiB, two at each end, the list 16 KiB into each;
+ * nvpair.c: encoding 1, endian 0 or 1, two zeros; version 0 and flags 1 or 2 as big-endian words.
+ */
+static gboolean
+may_be_zfs(const DpsRegion *region)
+{
+	const uint64_t label = 256 * 1024, list = 16 * 1024;
+	const uint64_t end = region->size / label * label;
+
+	if (end < 4 * label)
+		return FALSE;
+	for (int i = 0; i < 4; i++) {
+		uint64_t at = i < 2 ? (uint64_t)i * label : end - (uint64_t)(4 - i) * label;
+		uint8_t head[12];
+
+		/* What cannot be read here is libblkid's to report. */
+		if (!dps_region_read(region, at + list, head, sizeof(head), NULL))
+			return TRUE;
+		if (head[0] == 1 && head[1] <= 1 && memcmp(head + 2, "\0\0\0\0\0\0\0\0", 9) == 0 &&
+		    head[11] <= 2)
+			return TRUE;
+	}
+	return FALSE;
+}
+
 gboolean
 dps_content_probe(const DpsRegion *region, DpsContent *out, GError **error)
 {
@@ -120,8 +152,9 @@ dps_content_probe(const DpsRegion *region, DpsContent *out, GError **error)
 		return TRUE;
 	}
 
-	for (guint i = 0; i < G_N_ELEMENTS(signatures); i++)
-		names[i] = (char *)(uintptr_t)signatures[i].name;
+	for (guint i = 0, n = 0; i < G_N_ELEMENTS(signatures); i++)
+		if (strcmp(signatures[i].name, ZFS) != 0 || may_be_zfs(region))
+			names[n++] = (char *)(uintptr_t)signatures[i].name;
 
 	errno = 0;
 	probe = blkid_new_probe();

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A second reader of GUID partition tables, by the kernel's rule, and nothing of the library's.
+
+Linux (block/partitions/efi.c) takes the primary table when its header's signature, checksum, own
+sector and array checksum are right, and asks no further.  Unless booted with "gpt" it takes nothing
+else: what this says is what an installed system sees.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+import uuid
+import zlib
+
+HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
+ENTRY = struct.Struct("<16s16sQQQ72s")
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    type: str
+    uuid: str
+    first: int
+    last: int
+    attributes: int
+    name: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Copy:
+    """One copy of the table; its fields by their names in the specification."""
+
+    lba: int
+    alternate: int
+    first_usable: int
+    last_usable: int
+    disk: str
+    entries_lba: int
+    n_entries: int
+    entry_size: int
+    array: bytes
+
+    def entries(self) -> dict[int, Entry]:
+        found = {}
+        for i in range(self.n_entries):
+            raw = self.array[i * self.entry_size :][: ENTRY.size]
+            kind, own, first, last, attributes, name = ENTRY.unpack(raw)
+            if any(kind):
+                found[i + 1] = Entry(
+                    str(uuid.UUID(bytes_le=kind)),
+                    str(uuid.UUID(bytes_le=own)),
+                    first,
+                    last,
+                    attributes,
+                    name,
+                )
+        return found
+
+
+def read_copy(image: bytes, lba: int, sector: int) -> Copy | None:
+    """The copy whose header is at LBA, None when it is not good."""
+    raw = image[lba * sector : (lba + 1) * sector]
+    if len(raw) < sector:
+        return None
+    (magic, _rev, size, crc, _zero, my, alternate, first, last, disk, entries, n, entry, array_crc) = (
+        HEADER.unpack(raw[: HEADER.size])
+    )
+    if magic != b"EFI PART" or not 92 <= size <= sector or my != lba:
+        return None
+    if zlib.crc32(raw[:16] + bytes(4) + raw[20:size]) != crc:
+        return None
+    if n * entry > 1 << 20 or last >= len(image) // sector or first > last:
+        return None
+    array = image[entries * sector : entries * sector + n * entry]
+    if len(array) != n * entry or zlib.crc32(array) != array_crc:
+        return None
+    return Copy(
+        lba, alternate, first, last, str(uuid.UUID(bytes_le=disk)), entries, n, entry, array
+    )
+
+
+def kernel(image: bytes, sector: int) -> dict[int, Entry] | None:
+    """What Linux finds on this disk; None: no table."""
+    if image[510:512] != b"\x55\xaa" or not any(
+        image[450 + 16 * i] == 0xEE and image[454 + 16 * i : 458 + 16 * i] == b"\1\0\0\0"
+        for i in range(4)
+    ):
+        return None
+    copy = read_copy(image, 1, sector)
+    return copy.entries() if copy and copy.entry_size == ENTRY.size else None
+
+
+def intended(image: bytes, sector: int, changed: dict[int, set[str]]) -> set[range]:
+    """The bytes that a change of these entries' fields may touch, in both copies."""
+    fields = {"type": (0, 16), "uuid": (16, 16), "attributes": (48, 8), "name": (56, 72)}
+    ranges: set[range] = set()
+    first = read_copy(image, 1, sector)
+    assert first
+    for copy in (first, read_copy(image, first.alternate, sector)):
+        assert copy
+        header = copy.lba * sector
+        ranges |= {range(header + 16, header + 20), range(header + 88, header + 92)}
+        for number, names in changed.items():
+            at = copy.entries_lba * sector + (number - 1) * copy.entry_size
+            ranges |= {range(at + fields[n][0], at + sum(fields[n])) for n in names}
+    return ranges
+
+
+def differing(a: bytes, b: bytes) -> list[int]:
+    """Offsets of the bytes in which two images differ."""
+    assert len(a) == len(b)
+    block = 4096
+    return [
+        i
+        for start in range(0, len(a), block)
+        if a[start : start + block] != b[start : start + block]
+        for i in range(start, min(start + block, len(a)))
+        if a[i] != b[i]
+    ]
