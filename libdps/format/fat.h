@@ -173,38 +173,62 @@ gboolean dps_fat_read_state(DpsFat *self, DpsFatState *out, GError **error);
  */
 gboolean dps_fat_count_free(DpsFat *self, uint32_t *n_clusters, GError **error);
 
+/* What is below lists and files, for fat-check. */
+
+/* Bytes (the specification, "Directory Structure"). */
+#define DPS_FAT_SLOT_SIZE 32
+
+/* The FAT and directories are read in pieces of this size: no smaller than a sector, so that
+ * neither a cluster nor a directory ends inside of one. */
+#define DPS_FAT_WINDOW_SIZE 4096
+
+/* Entries of the FAT, whatever its width, are seen as if it had 28 bits. */
+#define DPS_FAT_CLUSTER_FREE UINT32_C(0)
+#define DPS_FAT_CLUSTER_FIRST UINT32_C(2)
+#define DPS_FAT_CLUSTER_BAD UINT32_C(0x0FFFFFF7)
+#define DPS_FAT_CLUSTER_END UINT32_C(0x0FFFFFFF)
+
+const DpsRegion *dps_fat_get_region(DpsFat *self);
+gboolean dps_fat_is_cluster(DpsFat *self, uint32_t cluster);
+
+/* The entry of @cluster in the copy in use: a cluster, or DPS_FAT_CLUSTER_FREE, _BAD, _END. */
+gboolean dps_fat_read_entry(DpsFat *self, uint32_t cluster, uint32_t *value, GError **error);
+
+/* The cluster behind @cluster in its chain, or DPS_FAT_CLUSTER_END; anything else is CORRUPT. */
+gboolean dps_fat_next(DpsFat *self, uint32_t cluster, uint32_t *next, GError **error);
+
+/* What was wrong with how the name of an entry is written; the entry is read all the same. */
 typedef enum {
-	DPS_FAT_PROBLEM_COPIES_DIFFER, /* of the FAT */
-	DPS_FAT_PROBLEM_CROSS_LINKED,  /* a cluster belongs to two files, or a chain is a loop */
-	DPS_FAT_PROBLEM_LOST,	       /* clusters are in use, but by no file */
-	DPS_FAT_PROBLEM_BAD_CHAIN,     /* leads to no cluster, or to one that is free or bad */
-	DPS_FAT_PROBLEM_SIZE,	       /* the chain is shorter or longer than the file */
-	DPS_FAT_PROBLEM_LONG_NAME,     /* wrong checksum, order or number of parts */
-	DPS_FAT_PROBLEM_NAME,	       /* not a name: characters that no name may have */
-	DPS_FAT_PROBLEM_SAME_NAME,     /* twice in a directory, when case is ignored */
-	DPS_FAT_PROBLEM_DIRECTORY,     /* cannot be read, or too deep, or "." and ".." are wrong */
-} DpsFatProblemKind;
+	DPS_FAT_FLAW_LONG_NAME = 1 << 0, /* parts are missing, or belong to another entry */
+	DPS_FAT_FLAW_NAME = 1 << 1,	 /* characters that no name may have */
+} DpsFatFlaws;
 
+/* A walk over the slots of one directory.  Large: not for the stack of a recursion. */
 typedef struct {
-	DpsFatProblemKind kind;
-	char *path;    /* "/EFI/BOOT"; NULL: the file system as a whole */
-	char *message; /* one line */
-} DpsFatProblem;
+	DpsFat *fat;
+	uint32_t cluster;  /* which is read; 0 in the root of FAT12 and FAT16 */
+	uint64_t offset;   /* bytes, in the region: of the next piece */
+	uint64_t left;	   /* bytes: of the cluster or the root, behind the next piece's start */
+	guint n_slots;	   /* read so far */
+	size_t at, filled; /* bytes, in the buffer */
+	uint8_t buffer[DPS_FAT_WINDOW_SIZE];
 
-/* A check stops to list here; who has so many needs fsck.fat and not a list. */
-#define DPS_FAT_MAX_PROBLEMS 100
+	/* The long name that is being put together. */
+	uint16_t units[20 * 13]; /* 20 parts of 13 (the specification, "Long File Names") */
+	guint n_parts;		 /* how many it has; 0: none is under way */
+	guint next_part;	 /* which must come next, counted down; 0: all are there */
+	uint8_t checksum;
+	gboolean is_broken; /* parts were seen that fit nothing */
+} DpsFatWalk;
 
-/* The check keeps two bits a cluster: not more than 16 MiB. */
-#define DPS_FAT_MAX_CHECKED_CLUSTERS (UINT32_C(1) << 26)
+void dps_fat_walk_init(DpsFatWalk *walk, DpsFat *fat, uint32_t cluster);
 
-/**
- * dps_fat_check:
- * @self: a file system
- * @error: %DPS_ERROR_UNSUPPORTED: more than %DPS_FAT_MAX_CHECKED_CLUSTERS; %DPS_ERROR_IO
- *
- * Walks all directories and the FAT.  Each cluster is visited once, so it ends on any input.
- *
- * Returns: (transfer full) (element-type DpsFatProblem): what is wrong, empty when nothing is;
- *   %NULL on failure
- */
-GPtrArray *dps_fat_check(DpsFat *self, GError **error);
+/* The next entry, also ".", ".." and the volume label; at the end TRUE and NULL. */
+gboolean dps_fat_walk_next(DpsFatWalk *walk, DpsFatEntry **entry, DpsFatFlaws *flaws,
+			   GError **error);
+
+/* Whether @entry is one that dps_fat_list() leaves out. */
+gboolean dps_fat_entry_is_special(const DpsFatEntry *entry);
+
+/* A name as the format compares it. */
+char *dps_fat_fold_name(const char *name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "format/fat.h"
+#include "format/fat-check.h"
 #include "target/files.h"
 
 /*
