@@ -55,9 +55,6 @@ const DpsRegion *dps_file_get_region(DpsFile *file);
 typedef struct {
 	const char *type; /* for messages: "ext4", "vfat", "directory" */
 
-	/* Whether /efi/boot finds EFI/BOOT; if not set, nobody compares in any other way. */
-	gboolean ignores_case;
-
 	/* The thing at @path itself, also when it is a link. */
 	DpsFileInfo *(*stat)(void *fs, const char *path, GError **error);
 
