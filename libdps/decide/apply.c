@@ -208,7 +208,8 @@ verify(DpsPlan *plan, GError **error)
 						      change->to_text) == 0;
 			break;
 		case DPS_CHANGE_BTRFS_DEFAULT:
-			good = !partition || !partition->btrfs ||
+			/* A mounted one was asked again when it was set. */
+			good = plan->mounted_btrfs || !partition || !partition->btrfs ||
 			       dps_btrfs_get_default_id(partition->btrfs) == change->to.subvolume;
 			break;
 		case DPS_CHANGE_TABLE:

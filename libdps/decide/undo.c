@@ -105,15 +105,11 @@ turn_round(DpsPlan *plan, const DpsBackupEntry *entry, GError **error)
 DpsPlan *
 dps_plan_new_from_backup(DpsDisk *disk, DpsBackup *backup, GError **error)
 {
-	g_autoptr(DpsTree) running = NULL;
 	g_autoptr(DpsPlan) plan = NULL;
 
 	g_return_val_if_fail(disk != NULL && backup != NULL, NULL);
 
-	/* A btrfs inside LUKS is in reach only where it is mounted: at /, when this is its system.
-	 */
-	running = dps_tree_open("/", NULL);
-	plan = dps_plan_new(disk, running, error);
+	plan = dps_plan_new(disk, NULL, error);
 	if (!plan)
 		return NULL;
 
