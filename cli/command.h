@@ -59,5 +59,9 @@ struct _Command {
 	int (*run)(const Options *options, Screen *screen, GError **error);
 };
 
+extern const Command command_apply;
+extern const Command command_plan;
+extern const Command command_check;
 extern const Command command_show;
 extern const Command command_types;
+extern const Command command_undo;

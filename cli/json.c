@@ -169,6 +169,153 @@ json_show(DpsDisk *disk)
 				"partitions", partitions));
 }
 
+/* As an assignment has them: "no-growfs" clears, and "auto" clears "no-auto". */
+static json_t *
+flag_changes_array(DpsFlags set, DpsFlags clear)
+{
+	json_t *list = flags_array(set);
+
+	for (guint bit = 0; bit < 64; bit++) {
+		const char *name = dps_flag_get_name(bit);
+		g_autofree char *cleared = NULL;
+
+		if (!(clear & (G_GUINT64_CONSTANT(1) << bit)) || !name)
+			continue;
+		cleared = (G_GUINT64_CONSTANT(1) << bit) == DPS_FLAG_NO_AUTO
+				  ? g_strdup("auto")
+				  : g_strconcat("no-", name, NULL);
+		json_array_append_new(list, string(cleared));
+	}
+
+	return list;
+}
+
+static json_t *
+assignments_array(DpsPlan *plan)
+{
+	GPtrArray *assignments = dps_plan_get_assignments(plan);
+	json_t *list = json_array();
+
+	for (guint i = 0; i < assignments->len; i++) {
+		DpsAssignment *one = g_ptr_array_index(assignments, i);
+
+		json_array_append_new(
+			list,
+			json_pack("{s:o, s:o, s:i, s:o, s:o}", "role",
+				  string(dps_role_to_string(dps_assignment_get_role(one))), "arch",
+				  string(dps_arch_to_string(dps_assignment_get_arch(one))),
+				  "partition", (int)dps_assignment_get_partition(one), "flags",
+				  flag_changes_array(dps_assignment_get_set_flags(one),
+						     dps_assignment_get_clear_flags(one)),
+				  "reason", string(dps_assignment_get_reason(one))));
+	}
+
+	return list;
+}
+
+static json_t *
+changes_array(DpsPlan *plan)
+{
+	GPtrArray *changes = dps_plan_get_changes(plan);
+	json_t *list = json_array();
+
+	for (guint i = 0; i < changes->len; i++) {
+		DpsChange *one = g_ptr_array_index(changes, i);
+
+		json_array_append_new(
+			list, json_pack("{s:o, s:o, s:o, s:o, s:o}", "kind",
+					string(dps_change_kind_to_string(dps_change_get_kind(one))),
+					"partition", number_or_null(dps_change_get_partition(one)),
+					"from", string(dps_change_get_from(one)), "to",
+					string(dps_change_get_to(one)), "reason",
+					string(dps_change_get_reason(one))));
+	}
+
+	return list;
+}
+
+static json_t *
+findings_array(GPtrArray *findings)
+{
+	json_t *list = json_array();
+
+	for (guint i = 0; i < findings->len; i++) {
+		DpsFinding *one = g_ptr_array_index(findings, i);
+
+		json_array_append_new(
+			list,
+			json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "code",
+				  string(dps_finding_get_code(one)), "severity",
+				  string(dps_severity_to_string(dps_finding_get_severity(one))),
+				  "partition", number_or_null(dps_finding_get_partition(one)),
+				  "path", string(dps_finding_get_path(one)), "message",
+				  string(dps_finding_get_message(one)), "hint",
+				  string(dps_finding_get_hint(one))));
+	}
+
+	return list;
+}
+
+static json_t *
+plan_object(DpsPlan *plan, GPtrArray *findings)
+{
+	return json_pack("{s:i, s:o, s:o, s:o, s:o}", "version", VERSION, "disk",
+			 disk_object(dps_plan_get_disk(plan)), "assignments",
+			 assignments_array(plan), "changes", changes_array(plan), "findings",
+			 findings_array(findings));
+}
+
+char *
+json_plan(DpsPlan *plan)
+{
+	return finish(plan_object(plan, dps_plan_get_findings(plan)));
+}
+
+char *
+json_applied(DpsPlan *plan, GPtrArray *findings)
+{
+	json_t *object = plan_object(plan, findings);
+
+	json_object_set_new(object, "applied", json_boolean(dps_plan_get_applied(plan)));
+	json_object_set_new(object, "backup", string(dps_plan_get_backup(plan)));
+	return finish(object);
+}
+
+struct _JsonCheck {
+	json_t *disks;
+};
+
+JsonCheck *
+json_check_new(void)
+{
+	JsonCheck *self = g_new0(JsonCheck, 1);
+
+	self->disks = json_array();
+	return self;
+}
+
+static json_int_t
+count(GPtrArray *findings, DpsSeverity severity)
+{
+	json_int_t n = 0;
+
+	for (guint i = 0; i < findings->len; i++)
+		n += dps_finding_get_severity(g_ptr_array_index(findings, i)) == severity;
+
+	return n;
+}
+
+void
+json_check_add(JsonCheck *self, DpsDisk *disk, GPtrArray *findings)
+{
+	json_array_append_new(self->disks,
+			      json_pack("{s:o, s:o, s:{s:I, s:I, s:I}}", "disk", disk_object(disk),
+					"findings", findings_array(findings), "summary", "error",
+					count(findings, DPS_SEVERITY_ERROR), "warning",
+					count(findings, DPS_SEVERITY_WARNING), "info",
+					count(findings, DPS_SEVERITY_INFO)));
+}
+
 static json_t *
 error_object(const GError *failure)
 {
@@ -178,6 +325,18 @@ error_object(const GError *failure)
 	return json_pack("{s:s, s:o, s:o}", "code", dps_error_code_to_string(code), "message",
 			 string(failure->message), "partition",
 			 number_or_null(dps_error_get_partition(failure)));
+}
+
+char *
+json_check_finish(JsonCheck *self, const GError *failure)
+{
+	json_t *object = json_pack("{s:i}", "version", VERSION);
+
+	if (failure)
+		json_object_set_new(object, "error", error_object(failure));
+	json_object_set_new(object, "disks", self->disks);
+	g_free(self);
+	return finish(object);
 }
 
 char *

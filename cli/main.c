@@ -7,9 +7,8 @@
 
 /* In the order in which people need them. */
 static const Command *const commands[] = {
-	&command_show,
-	&command_types,
-	NULL,
+	&command_apply, &command_plan, &command_check, &command_show,
+	&command_types, &command_undo, NULL,
 };
 
 /* A call that makes no sense is the caller's to correct; everything else is the world's. */

@@ -104,6 +104,9 @@ read_force(Options *options, const char *name, const char *value, GError **error
 static gboolean
 read_lock(Options *options, const char *name, const char *value, GError **error)
 {
+	/* What is typed counts more; the library asks the environment where nothing is. */
+	g_unsetenv("LOCK_BLOCK_DEVICE");
+
 	if (strcmp(value, "yes") == 0)
 		options->lock = 0;
 	else if (strcmp(value, "nonblock") == 0)

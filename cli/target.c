@@ -72,6 +72,6 @@ target_clear(Target *self)
 char *
 target_describe_no_disk(const Target *self)
 {
-	return g_strdup_printf("%s: is on no disk: %s", dps_tree_get_path(self->tree),
-			       self->why ? self->why : "there is nothing to tag");
+	return g_strdup_printf("%s: nothing to do: %s", dps_tree_get_path(self->tree),
+			       self->why ? self->why : "the tree is on no disk");
 }

@@ -26,5 +26,5 @@ gboolean target_open(const Options *options, const char *path, DpsOpenFlags flag
 void target_clear(Target *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Target, target_clear)
 
-/* One line for people, when there is no disk: "/srv/tree: is on no disk: …" */
+/* One line for people, when there is no disk: "/srv/tree: nothing to do: …" */
 char *target_describe_no_disk(const Target *self);

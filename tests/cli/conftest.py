@@ -9,6 +9,7 @@ import pty
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 
 import pytest
@@ -23,6 +24,10 @@ sys.path.insert(0, str(HERE.parent / "data"))
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm", "HOME": "/"}
 ENVIRONMENT.update({name: value for name, value in os.environ.items()
                     if name.startswith(("ASAN_", "UBSAN_", "LSAN_", "LD_LIBRARY_PATH"))})
+
+
+# In front of a call: runs it without privilege.
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 class Result:
@@ -88,6 +93,14 @@ def call_fixture():
 @pytest.fixture(name="validate")
 def validate_fixture():
     return validate
+
+
+@pytest.fixture
+def public():
+    """A directory that everybody can reach; those that pytest makes are for their owner."""
+    with tempfile.TemporaryDirectory(prefix="dps-tag-") as path:
+        os.chmod(path, 0o755)
+        yield pathlib.Path(path)
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """dps-tag show: on disks made by others, held against what others say of them."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,13 +9,8 @@ import unicodedata
 
 import makedisk
 import pytest
-from conftest import call, call_on_terminal, validate
-from makedisk import MIB, Partition
-
-
-def sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+from conftest import NOBODY, call, call_on_terminal, validate
+from makedisk import MIB, Partition, digest
 
 
 @pytest.fixture(scope="module", name="disks")
@@ -242,28 +236,25 @@ def test_damaged_beyond_use(disks, simple, failure):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become nobody")
-def test_without_privilege(disks, simple, failure):
-    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    for parent in [disks, *disks.parents][:4]:
-        parent.chmod(parent.stat().st_mode | 0o055)
-    assert call("show", simple, prefix=nobody, status=0).out == call("show", simple, status=0).out
-    secret = disks / "secret.raw"
-    shutil.copy(simple, secret)
-    secret.chmod(0o600)
-    failure("show", secret, prefix=nobody, status=3, code="permission", says="Permission denied")
+def test_without_privilege(public, simple, failure):
+    path = shutil.copy(simple, public / "disk.raw")
+    path.chmod(0o644)
+    assert call("show", path, prefix=NOBODY, status=0).out == call("show", path, status=0).out
+    path.chmod(0o600)
+    failure("show", path, prefix=NOBODY, status=3, code="permission", says="Permission denied")
 
 
 def test_nothing_is_written(simple):
-    before = sha256(simple), simple.stat().st_mtime_ns
+    before = digest(simple), simple.stat().st_mtime_ns
     for options in ([], ["--json"], ["--verbose"]):
         call("show", *options, simple, status=0)
-    assert (sha256(simple), simple.stat().st_mtime_ns) == before
+    assert (digest(simple), simple.stat().st_mtime_ns) == before
 
 
 def test_tree_on_no_disk(tmp_path):
     proc = subprocess.run(["findmnt", "-no", "FSTYPE", "-T", "/proc/self"], capture_output=True, text=True, check=False)
     if proc.stdout.strip() != "proc":
         pytest.skip("/proc is not mounted")
-    assert "is on no disk" in call("show", "--root=/proc", status=0).out
+    assert "nothing to do" in call("show", "--root=/proc", status=0).out
     document = validate(call("show", "--json", "--root=/proc", status=0).json, "show")
     assert json.dumps(document) == '{"version": 1, "disk": null, "partitions": []}'

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "report.h"
+
+#include <string.h>
+#include "diskmap.h"
+#include "text.h"
+
+static const struct {
+	DpsSeverity severity;
+	ScreenStyle style;
+	const char *one, *many;
+} severities[] = {
+	{ DPS_SEVERITY_ERROR, SCREEN_STYLE_ERROR, "error", "errors" },
+	{ DPS_SEVERITY_WARNING, SCREEN_STYLE_WARNING, "warning", "warnings" },
+	{ DPS_SEVERITY_INFO, SCREEN_STYLE_INFO, "note", "notes" },
+};
+
+static void
+print_finding(Screen *screen, DpsFinding *finding, ScreenStyle style)
+{
+	const char *path = dps_finding_get_path(finding);
+	const char *hint = dps_finding_get_hint(finding);
+	guint partition = dps_finding_get_partition(finding);
+	GString *where = g_string_new(NULL);
+	g_autofree char *message = NULL;
+
+	screen_print(screen, "  %s%s%s\n", screen_begin(screen, style),
+		     dps_finding_get_code(finding), screen_end(screen));
+	if (partition != 0)
+		g_string_append_printf(where, "partition %u: ", partition);
+	if (path)
+		g_string_append_printf(where, "%s: ", path);
+	message = g_strconcat(where->str, dps_finding_get_message(finding), NULL);
+	text_paragraph(screen, "    ", message);
+	if (hint)
+		text_paragraph(screen, "    → ", hint);
+	g_string_free(where, TRUE);
+}
+
+void
+report_findings(Screen *screen, GPtrArray *findings)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(severities); i++) {
+		guint n = 0;
+
+		if (screen->is_quiet && severities[i].severity != DPS_SEVERITY_ERROR)
+			continue;
+		for (guint j = 0; j < findings->len; j++)
+			n += dps_finding_get_severity(g_ptr_array_index(findings, j)) ==
+			     severities[i].severity;
+		if (n == 0)
+			continue;
+
+		screen_print(screen, "%s%u %s%s\n", screen_begin(screen, severities[i].style), n,
+			     n == 1 ? severities[i].one : severities[i].many, screen_end(screen));
+		for (guint j = 0; j < findings->len; j++) {
+			DpsFinding *finding = g_ptr_array_index(findings, j);
+
+			if (dps_finding_get_severity(finding) == severities[i].severity)
+				print_finding(screen, finding, severities[i].style);
+		}
+	}
+}
+
+/* What a change makes of what, in words. */
+static char *
+describe_value(DpsChange *change, const char *value)
+{
+	DpsChangeKind kind = dps_change_get_kind(change);
+
+	if (!value || !*value)
+		return g_strdup("nothing");
+	if (kind == DPS_CHANGE_TYPE)
+		return g_strdup(text_type(value));
+	if (kind == DPS_CHANGE_FLAGS) {
+		/* "0x…": all 64 bits, for programs */
+		guint64 attributes = g_ascii_strtoull(value, NULL, 16);
+
+		return attributes == 0 ? g_strdup("none") : text_attributes(attributes);
+	}
+
+	return g_strdup(value);
+}
+
+static void
+print_change(Screen *screen, DpsChange *change)
+{
+	g_autofree char *from = describe_value(change, dps_change_get_from(change));
+	g_autofree char *to = describe_value(change, dps_change_get_to(change));
+	g_autofree char *safe_from = screen_say(screen, from);
+	g_autofree char *safe_to = screen_say(screen, to);
+	guint partition = dps_change_get_partition(change);
+	const char *reason = dps_change_get_reason(change);
+
+	if (partition != 0)
+		screen_print(screen, "  partition %u: ", partition);
+	else
+		screen_print(screen, "  ");
+	screen_print(screen, "%s: %s%s%s → %s%s%s\n",
+		     dps_change_kind_to_string(dps_change_get_kind(change)),
+		     screen_begin(screen, SCREEN_STYLE_BEFORE), safe_from, screen_end(screen),
+		     screen_begin(screen, SCREEN_STYLE_AFTER), safe_to, screen_end(screen));
+	if (reason)
+		text_paragraph(screen, "    ", reason);
+}
+
+/* --verbose: also what is assigned and needs no change. */
+static void
+print_assignments(Screen *screen, DpsPlan *plan)
+{
+	GPtrArray *assignments = dps_plan_get_assignments(plan);
+
+	if (assignments->len == 0)
+		return;
+
+	text_heading(screen, "Assignments");
+	for (guint i = 0; i < assignments->len; i++) {
+		DpsAssignment *assignment = g_ptr_array_index(assignments, i);
+		const char *arch = dps_arch_to_string(dps_assignment_get_arch(assignment));
+		const char *reason = dps_assignment_get_reason(assignment);
+
+		screen_print(screen, "  partition %u: %s%s%s\n",
+			     dps_assignment_get_partition(assignment),
+			     dps_role_to_string(dps_assignment_get_role(assignment)),
+			     arch ? " of " : "", arch ? arch : "");
+		if (reason)
+			text_paragraph(screen, "    ", reason);
+	}
+	screen_print(screen, "\n");
+}
+
+/* The type that @partition will have. */
+static const char *
+find_type_after(DpsPartition *partition, gpointer data)
+{
+	GPtrArray *changes = data;
+
+	for (guint i = 0; i < changes->len; i++) {
+		DpsChange *change = g_ptr_array_index(changes, i);
+
+		if (dps_change_get_kind(change) == DPS_CHANGE_TYPE &&
+		    dps_change_get_partition(change) == dps_partition_get_number(partition))
+			return dps_change_get_to(change);
+	}
+
+	return dps_partition_get_type_uuid(partition);
+}
+
+void
+report_plan(Screen *screen, const Target *target, DpsPlan *plan)
+{
+	GPtrArray *changes = dps_plan_get_changes(plan);
+	GPtrArray *findings = dps_plan_get_findings(plan);
+
+	if (!screen->is_quiet) {
+		if (target->disk) {
+			text_disk(screen, target->disk);
+			screen_print(screen, "\n");
+			diskmap_print(screen, target->disk,
+				      changes->len > 0 ? find_type_after : NULL, changes);
+			screen_print(screen, "\n");
+		}
+		if (screen->is_verbose)
+			print_assignments(screen, plan);
+
+		if (changes->len > 0)
+			screen_print(screen, "%s%u %s%s\n",
+				     screen_begin(screen, SCREEN_STYLE_HEADING), changes->len,
+				     changes->len == 1 ? "change" : "changes", screen_end(screen));
+		else
+			screen_print(screen, "Nothing to change.\n");
+		for (guint i = 0; i < changes->len; i++)
+			print_change(screen, g_ptr_array_index(changes, i));
+	}
+
+	if (findings->len > 0 && !screen->is_quiet)
+		screen_print(screen, "\n");
+	report_findings(screen, findings);
+}
+
+void
+report_applied(Screen *screen, DpsPlan *plan)
+{
+	GPtrArray *changes = dps_plan_get_changes(plan);
+	const char *backup = dps_plan_get_backup(plan);
+	g_autofree char *path = NULL;
+	g_autofree char *quoted = NULL;
+
+	if (screen->is_quiet || !dps_plan_get_applied(plan))
+		return;
+
+	path = screen_say(screen, dps_disk_get_path(dps_plan_get_disk(plan)));
+	screen_print(screen, "\nWritten and read back: %u %s to %s.\n", changes->len,
+		     changes->len == 1 ? "change" : "changes", path);
+	if (!backup)
+		return;
+
+	/* Ready to be pasted into a shell; plain names stay plain. */
+	quoted =
+		strspn(backup, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "/._-+:@%") == strlen(backup)
+			? g_strdup(backup)
+			: g_shell_quote(backup);
+	g_free(path);
+	path = screen_say(screen, quoted);
+	screen_print(screen, "What was is kept; this puts it back:\n  dps-tag undo %s\n", path);
+}
+
+static gboolean
+is_same(DpsFinding *a, DpsFinding *b)
+{
+	return strcmp(dps_finding_get_code(a), dps_finding_get_code(b)) == 0 &&
+	       dps_finding_get_partition(a) == dps_finding_get_partition(b) &&
+	       g_strcmp0(dps_finding_get_path(a), dps_finding_get_path(b)) == 0;
+}
+
+void
+report_add_findings(GPtrArray *findings, GPtrArray *more)
+{
+	for (guint i = 0; i < more->len; i++) {
+		DpsFinding *finding = g_ptr_array_index(more, i);
+		gboolean is_known = FALSE;
+
+		for (guint j = 0; j < findings->len && !is_known; j++)
+			is_known = is_same(finding, g_ptr_array_index(findings, j));
+		if (!is_known)
+			g_ptr_array_add(findings, dps_finding_ref(finding));
+	}
+}
+
+gboolean
+report_has_error(GPtrArray *findings)
+{
+	for (guint i = 0; i < findings->len; i++)
+		if (dps_finding_get_severity(g_ptr_array_index(findings, i)) == DPS_SEVERITY_ERROR)
+			return TRUE;
+
+	return FALSE;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "screen.h"
+#include "target.h"
+
+/* Findings, worst first, each with its hint; --quiet: errors alone. */
+void report_findings(Screen *screen, GPtrArray *findings);
+
+/* A plan for people: the disk before and after, each change with its reason, what there is to say
+ * beside. */
+void report_plan(Screen *screen, const Target *target, DpsPlan *plan);
+
+/* What was done: what was written, where the backup is, how to undo it. */
+void report_applied(Screen *screen, DpsPlan *plan);
+
+/* Those of @more that @findings does not say already are added to it. */
+void report_add_findings(GPtrArray *findings, GPtrArray *more);
+
+gboolean report_has_error(GPtrArray *findings);

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""dps-tag on a block device with a mounted tree: what an installer's last step does."""
+
+import contextlib
+import os
+import pathlib
+import stat
+
+import makedisk
+import pytest
+from conftest import call, validate
+
+pytestmark = pytest.mark.skipif(not makedisk.can_mount(), reason="needs root, loop devices and btrfs")
+
+
+def wait_for(path):
+    """Makes the node where nothing (no udev) does."""
+    if not path.exists():
+        major, minor = pathlib.Path("/sys/class/block", path.name, "dev").read_text().split(":")
+        os.mknod(path, stat.S_IFBLK | 0o600, os.makedev(int(major), int(minor)))
+        return True
+    return False
+
+
+@pytest.fixture(name="installed")
+def installed_fixture(tmp_path):
+    """A loop device with the partitions of a fresh installation, mounted at tmp_path/sysroot."""
+    image = makedisk.standard(tmp_path / "disk.raw")
+    root = tmp_path / "sysroot"
+    root.mkdir()
+    with contextlib.ExitStack() as stack:
+        loop = makedisk.run("losetup", "--find", "--show", image).strip()
+        stack.callback(makedisk.run, "losetup", "--detach", loop)
+        makedisk.run("partx", "--add", loop)
+        stack.callback(makedisk.run, "partx", "--delete", loop)
+        for number in (1, 2, 3):
+            node = pathlib.Path(f"{loop}p{number}")
+            if wait_for(node):
+                stack.callback(node.unlink)
+        makedisk.run("mount", "-o", "subvol=root", f"{loop}p3", root)
+        stack.callback(makedisk.run, "umount", root)
+        (root / "boot").mkdir(exist_ok=True)
+        (root / "home").mkdir(exist_ok=True)
+        makedisk.run("mount", f"{loop}p2", root / "boot")
+        stack.callback(makedisk.run, "umount", root / "boot")
+        (root / "etc/fstab").write_text(f"UUID=00000003-aaaa-4bbb-8ccc-dddddddddddd / btrfs subvol=root 0 0\n"
+                                        f"UUID=00000002-aaaa-4bbb-8ccc-dddddddddddd /boot ext4 defaults 0 0\n"
+                                        f"UUID=ABCD-0001 /boot/efi vfat defaults 0 0\n")
+        yield loop, root
+
+
+def default_subvolume(root):
+    return makedisk.run("btrfs", "subvolume", "get-default", root).strip()
+
+
+def test_the_whole_job_in_one_call(installed):
+    loop, root = installed
+    table_before = makedisk.run("sfdisk", "--dump", loop)
+    assert default_subvolume(root) == "ID 5 (FS_TREE)"
+
+    plan = validate(call("plan", "--json", "--arch=x86_64", "--root", root, status=1).json, "plan")
+    assert plan["disk"]["path"] == loop
+    assert {(a["role"], a["partition"]) for a in plan["assignments"]} >= {("root", 3), ("esp", 1)}
+    assert {(c["kind"], c["partition"]) for c in plan["changes"]} == {("type", 3), ("btrfs-default", 3)}
+    assert makedisk.run("sfdisk", "--dump", loop) == table_before
+
+    done = validate(call("apply", "--json", "--arch=x86_64", "--root", root, status=0).json, "apply")
+    assert done["applied"] is True
+    assert makedisk.run("sfdisk", "--part-type", loop, 3).strip().lower() == makedisk.ROOT_X86_64
+    assert default_subvolume(root).endswith(" path root")
+
+    # what was is kept inside the tree, for root alone
+    backup = pathlib.Path(done["backup"])
+    assert backup.parent == root / "var/lib/libdps"
+    assert backup.name.startswith(makedisk.DISK_UUID)
+    assert stat.S_IMODE(backup.stat().st_mode) == 0o600
+
+    again = validate(call("apply", "--json", "--arch=x86_64", "--root", root, status=0).json, "apply")
+    assert again["applied"] is False
+
+    call("undo", backup, status=0)
+    assert makedisk.run("sfdisk", "--dump", loop) == table_before
+    assert default_subvolume(root) == "ID 5 (FS_TREE)"
+
+
+def test_nodes_are_named_and_taken(installed):
+    loop, root = installed
+    show = validate(call("show", "--json", loop, status=0).json, "show")
+    assert [p["node"] for p in show["partitions"]] == [f"{loop}p{n}" for n in (1, 2, 3)]
+    plan = call("plan", "--json", "--btrfs-default=keep", "--arch=x86_64", loop, f"srv={loop}p2", status=1).json
+    assert [a["partition"] for a in plan["assignments"]] == [2]
+
+
+def test_a_disk_alone_reads_nothing_of_the_running_system(installed):
+    loop, _ = installed
+    result = call("apply", "--json", loop, "root=3")
+    assert result.status in (0, 3)
+    if result.status == 3:
+        assert "--arch" in result.json["error"]["message"] or result.json["error"]["code"] == "refused"
