@@ -51,15 +51,11 @@ typedef struct fdisk_context FdiskContext;
 typedef struct fdisk_table FdiskTable;
 typedef struct fdisk_iter FdiskIter;
 
-static void
-context_close(FdiskContext *context)
-{
-	/* 1: no sync(2) of the whole machine, which is what it would do. */
-	fdisk_deassign_device(context, 1);
-	fdisk_unref_context(context);
-}
-
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(FdiskContext, context_close)
+/*
+ * No fdisk_deassign_device(): it flushes the descriptor, also one that was only read from, and
+ * would have a look at an image wait for all that somebody else wrote to it.
+ */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(FdiskContext, fdisk_unref_context)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FdiskTable, fdisk_unref_table)
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(FdiskIter, fdisk_free_iter)
 

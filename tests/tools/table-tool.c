@@ -122,9 +122,6 @@ edit(const char *path, gboolean force, char **words)
 		return fail(error);
 	}
 	printf("edits\t%u\n", edits->len);
-
-	if (!dps_disk_refresh(disk, &error))
-		return fail(error);
 	return 0;
 }
 

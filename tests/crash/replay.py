@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Records what a command does to files, and replays it up to every point where a crash may cut it.
+
+    log = record(["dps-tag", "apply", …], shim, below=directory)
+    for label, files in crash_points(before, log): …
+
+What is flushed is there.  Of writes that no flush came after, any may be there and any not, and each
+may be torn at every 512 bytes.  Names (rename, link, unlink) count as there when the directory was
+flushed, else as there or not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+SECTOR = 512  # what a disk writes whole, at the least
+Files = dict[str, bytes]
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    kind: str
+    path: str
+    offset: int
+    data: bytes
+
+
+def record(
+    command: list[str], shim: str, below: Path, fault: str | None = None
+) -> tuple[subprocess.CompletedProcess[str], list[Step]]:
+    """Runs the command; what it did below the directory, in order."""
+    log = below.parent / "record.log"
+    log.unlink(missing_ok=True)
+    env = {
+        **os.environ,
+        "LD_PRELOAD": shim,
+        "DPS_RECORD": str(log),
+        "DPS_RECORD_BELOW": f"{below}/",
+        "LC_ALL": "C.UTF-8",
+        # sanitizers want to be loaded first; their libraries are not in the way of the shim
+        "ASAN_OPTIONS": "verify_asan_link_order=0",
+    }
+    if fault:
+        env["DPS_FAULT"] = fault
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    return done, parse(log.read_bytes() if log.exists() else b"")
+
+
+def parse(log: bytes) -> list[Step]:
+    steps = []
+    at = 0
+    while at < len(log):
+        end = log.index(b"\n", at)
+        kind, path, offset, size = log[at:end].decode().split("\t")
+        data = log[end + 1 : end + 1 + int(size)]
+        assert len(data) == int(size)
+        steps.append(Step(kind, path, int(offset), data))
+        at = end + 1 + int(size) + 1
+    return steps
+
+
+def apply(files: Files, step: Step) -> Files:
+    """The files after a step."""
+    files = dict(files)
+    if step.kind == "write":
+        old = files.get(step.path, b"").ljust(step.offset, b"\0")
+        files[step.path] = old[: step.offset] + step.data + old[step.offset + len(step.data) :]
+    elif step.kind == "truncate":
+        files[step.path] = files.get(step.path, b"")[: step.offset].ljust(step.offset, b"\0")
+    elif step.kind == "rename":
+        files[step.data.decode()] = files.pop(step.path, b"")
+    elif step.kind == "link":
+        files[step.data.decode()] = files.get(step.path, b"")
+    elif step.kind == "unlink":
+        files.pop(step.path, None)
+    return files
+
+
+def torn(step: Step) -> Iterator[tuple[str, list[Step]]]:
+    """A write of which some sectors arrived: every set of them when few, else every edge."""
+    if step.kind != "write":
+        return
+    cuts = [0]
+    cuts += range(SECTOR - step.offset % SECTOR, len(step.data), SECTOR)
+    cuts.append(len(step.data))
+    pieces = [
+        dataclasses.replace(step, offset=step.offset + a, data=step.data[a:b])
+        for a, b in itertools.pairwise(cuts)
+    ]
+    n = len(pieces)
+    if n <= 5:
+        sets = {s for k in range(1, n) for s in itertools.combinations(range(n), k)}
+    else:
+        sets = {tuple(range(k)) for k in range(1, n)}
+        sets |= {tuple(range(k, n)) for k in range(1, n)}
+        sets |= {(k,) for k in range(n)}
+    for chosen in sorted(sets):
+        yield f"sectors {chosen} of {n}", [pieces[i] for i in chosen]
+
+
+def is_flushed_by(step: Step, flush: Step) -> bool:
+    if flush.kind == "flush":
+        return step.kind in ("write", "truncate") and step.path == flush.path
+    return step.kind in ("rename", "link", "unlink") and os.path.dirname(step.path) == flush.path
+
+
+def crash_points(before: Files, steps: list[Step]) -> Iterator[tuple[str, Files]]:
+    """Every state that a crash may leave, with what it is called; doubles are left out."""
+    seen: set[tuple[tuple[str, int], ...]] = set()
+    durable = before
+    pending: list[Step] = []
+
+    def once(label: str, files: Files) -> Iterator[tuple[str, Files]]:
+        key = tuple(sorted((path, hash(data)) for path, data in files.items()))
+        if key not in seen:
+            seen.add(key)
+            yield label, files
+
+    yield from once("before", before)
+    for number, step in enumerate(steps, 1):
+        if step.kind in ("flush", "flush-dir"):
+            for old in [p for p in pending if is_flushed_by(p, step)]:
+                durable = apply(durable, old)
+                pending.remove(old)
+            yield from once(f"flush {number}", durable)
+            continue
+        if step.kind == "fault":
+            continue
+        pending.append(step)
+        assert len(pending) <= 12, "more unflushed steps than can be tried in all orders"
+        for k in range(len(pending) + 1):
+            for chosen in itertools.combinations(pending, k):
+                files = durable
+                for one in chosen:
+                    files = apply(files, one)
+                yield from once(f"step {number}: {k} of {len(pending)} unflushed", files)
+        for label, pieces in torn(step):
+            files = durable
+            for one in pending[:-1] + pieces:
+                files = apply(files, one)
+            yield from once(f"step {number}: {label}", files)
