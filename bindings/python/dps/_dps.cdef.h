@@ -125,3 +125,135 @@ const char *dps_type_get_mount_point(const DpsType *type);
 const char *dps_type_get_description(const DpsType *type);
 const char *dps_flag_get_name(guint bit);
 DpsFlags dps_flag_from_string(const char *name);
+
+/* <dps/disk.h> */
+typedef struct _DpsDisk DpsDisk;
+typedef struct _DpsPartition DpsPartition;
+typedef struct _DpsSubvolume DpsSubvolume;
+typedef enum {
+	DPS_OPEN_READ_ONLY = ...,
+	DPS_OPEN_WRITABLE = ...,
+	DPS_OPEN_LOCK_NONBLOCK = ...,
+	DPS_OPEN_NO_LOCK = ...,
+} DpsOpenFlags;
+typedef enum {
+	DPS_TABLE_NONE = ...,
+	DPS_TABLE_GPT = ...,
+	DPS_TABLE_GPT_DAMAGED = ...,
+	DPS_TABLE_MBR = ...,
+} DpsTable;
+DpsDisk *dps_disk_open(const char *path, DpsOpenFlags flags, GError **error);
+DpsDisk *dps_disk_open_with_sector_size(const char *path, DpsOpenFlags flags, guint sector_size,
+					GError **error);
+DpsDisk *dps_disk_ref(DpsDisk *disk);
+void dps_disk_unref(DpsDisk *disk);
+gboolean dps_disk_refresh(DpsDisk *disk, GError **error);
+const char *dps_disk_get_path(DpsDisk *disk);
+guint64 dps_disk_get_size(DpsDisk *disk);
+guint dps_disk_get_sector_size(DpsDisk *disk);
+const char *dps_disk_get_uuid(DpsDisk *disk);
+DpsTable dps_disk_get_table(DpsDisk *disk);
+gboolean dps_disk_require_table(DpsDisk *disk, GError **error);
+guint dps_disk_get_n_partitions(DpsDisk *disk);
+DpsPartition *dps_disk_get_partition(DpsDisk *disk, guint index);
+DpsPartition *dps_disk_get_partition_by_number(DpsDisk *disk, guint number);
+DpsPartition *dps_disk_find_partition(DpsDisk *disk, const char *spec, GError **error);
+guint dps_partition_get_number(DpsPartition *partition);
+const char *dps_partition_get_node(DpsPartition *partition);
+guint64 dps_partition_get_start(DpsPartition *partition);
+guint64 dps_partition_get_size(DpsPartition *partition);
+const char *dps_partition_get_type_uuid(DpsPartition *partition);
+const DpsType *dps_partition_get_type(DpsPartition *partition);
+const char *dps_partition_get_uuid(DpsPartition *partition);
+const char *dps_partition_get_label(DpsPartition *partition);
+guint64 dps_partition_get_attributes(DpsPartition *partition);
+const char *dps_partition_get_content_type(DpsPartition *partition);
+const char *dps_partition_get_content_uuid(DpsPartition *partition);
+const char *dps_partition_get_content_label(DpsPartition *partition);
+const DpsSubvolume *dps_partition_get_default_subvolume(DpsPartition *partition);
+GPtrArray *dps_partition_get_subvolumes(DpsPartition *partition);
+guint64 dps_subvolume_get_id(const DpsSubvolume *subvolume);
+const char *dps_subvolume_get_path(const DpsSubvolume *subvolume);
+
+/* <dps/tree.h> */
+typedef struct _DpsTree DpsTree;
+DpsTree *dps_tree_open(const char *path, GError **error);
+DpsTree *dps_tree_ref(DpsTree *tree);
+void dps_tree_unref(DpsTree *tree);
+const char *dps_tree_get_path(DpsTree *tree);
+DpsArch dps_tree_get_arch(DpsTree *tree);
+const char *dps_tree_get_machine_id(DpsTree *tree);
+gboolean dps_tree_find_disk(DpsTree *tree, char **path, char **why, GError **error);
+
+/* <dps/check.h> */
+typedef enum {
+	DPS_SEVERITY_INFO = ...,
+	DPS_SEVERITY_WARNING = ...,
+	DPS_SEVERITY_ERROR = ...,
+} DpsSeverity;
+typedef struct _DpsFinding DpsFinding;
+DpsFinding *dps_finding_ref(DpsFinding *finding);
+void dps_finding_unref(DpsFinding *finding);
+const char *dps_finding_get_code(DpsFinding *finding);
+DpsSeverity dps_finding_get_severity(DpsFinding *finding);
+guint dps_finding_get_partition(DpsFinding *finding);
+const char *dps_finding_get_path(DpsFinding *finding);
+const char *dps_finding_get_message(DpsFinding *finding);
+const char *dps_finding_get_hint(DpsFinding *finding);
+const char *dps_severity_to_string(DpsSeverity severity);
+typedef struct _DpsCheckOptions DpsCheckOptions;
+DpsCheckOptions *dps_check_options_new(void);
+void dps_check_options_free(DpsCheckOptions *options);
+void dps_check_options_set_arch(DpsCheckOptions *options, DpsArch arch);
+GPtrArray *dps_check(DpsDisk *disk, DpsTree *tree, const DpsCheckOptions *options, GError **error);
+
+/* <dps/plan.h> */
+typedef struct _DpsPlan DpsPlan;
+typedef struct _DpsAssignment DpsAssignment;
+typedef struct _DpsChange DpsChange;
+typedef struct _DpsBackup DpsBackup;
+typedef enum {
+	DPS_CHANGE_TYPE = ...,
+	DPS_CHANGE_FLAGS = ...,
+	DPS_CHANGE_UUID = ...,
+	DPS_CHANGE_NAME = ...,
+	DPS_CHANGE_BTRFS_DEFAULT = ...,
+	DPS_CHANGE_TABLE = ...,
+} DpsChangeKind;
+DpsPlan *dps_plan_new(DpsDisk *disk, DpsTree *tree, GError **error);
+DpsPlan *dps_plan_new_from_backup(DpsDisk *disk, DpsBackup *backup, GError **error);
+DpsPlan *dps_plan_ref(DpsPlan *plan);
+void dps_plan_unref(DpsPlan *plan);
+void dps_plan_set_arch(DpsPlan *plan, DpsArch arch);
+void dps_plan_set_btrfs_default(DpsPlan *plan, const char *subvolume);
+void dps_plan_set_force(DpsPlan *plan, gboolean force);
+gboolean dps_plan_assign(DpsPlan *plan, DpsRole role, DpsArch arch, guint partition, DpsFlags set,
+			 DpsFlags clear, GError **error);
+gboolean dps_plan_detect(DpsPlan *plan, GError **error);
+gboolean dps_plan_prepare(DpsPlan *plan, GError **error);
+gboolean dps_plan_apply(DpsPlan *plan, const char *backup, GError **error);
+DpsDisk *dps_plan_get_disk(DpsPlan *plan);
+DpsArch dps_plan_get_arch(DpsPlan *plan);
+GPtrArray *dps_plan_get_assignments(DpsPlan *plan);
+GPtrArray *dps_plan_get_changes(DpsPlan *plan);
+GPtrArray *dps_plan_get_findings(DpsPlan *plan);
+gboolean dps_plan_get_applied(DpsPlan *plan);
+const char *dps_plan_get_backup(DpsPlan *plan);
+DpsRole dps_assignment_get_role(DpsAssignment *assignment);
+DpsArch dps_assignment_get_arch(DpsAssignment *assignment);
+guint dps_assignment_get_partition(DpsAssignment *assignment);
+DpsFlags dps_assignment_get_set_flags(DpsAssignment *assignment);
+DpsFlags dps_assignment_get_clear_flags(DpsAssignment *assignment);
+const char *dps_assignment_get_reason(DpsAssignment *assignment);
+DpsChangeKind dps_change_get_kind(DpsChange *change);
+guint dps_change_get_partition(DpsChange *change);
+const char *dps_change_get_from(DpsChange *change);
+const char *dps_change_get_to(DpsChange *change);
+const char *dps_change_get_reason(DpsChange *change);
+const char *dps_change_kind_to_string(DpsChangeKind kind);
+DpsBackup *dps_backup_open(const char *path, GError **error);
+DpsBackup *dps_backup_ref(DpsBackup *backup);
+void dps_backup_unref(DpsBackup *backup);
+const char *dps_backup_get_disk_path(DpsBackup *backup);
+const char *dps_backup_get_disk_uuid(DpsBackup *backup);
+const char *dps_backup_get_time(DpsBackup *backup);

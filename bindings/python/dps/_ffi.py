@@ -31,6 +31,8 @@ def call(function: Callable[..., Any], *args: Any) -> Any:
         message = ffi.string(error.message).decode("utf-8", "backslashreplace")
         code = Code(text(lib.dps_error_code_to_string(error.code)))
         raise Error(message, code, lib.dps_error_get_partition(error) or None)
+    # All of these answer NULL or FALSE on failure alone, and then say why.
+    assert result, function
     return result
 
 
@@ -49,6 +51,11 @@ def optional_path(pointer: Any) -> Optional[Path]:
 
 def path(pointer: Any) -> Path:
     return Path(os.fsdecode(ffi.string(pointer)))
+
+
+def json_path(value: Optional[Path]) -> Optional[str]:
+    """A path in a document, whose strings are UTF-8 whatever the name of the file is."""
+    return os.fsencode(value).decode("utf-8", "replace") if value else None
 
 
 def to_bytes(value: Union[str, bytes]) -> bytes:
@@ -87,13 +94,8 @@ class Handle:
         self.name = name
         locks = [lock for other in shares_with for lock in other._locks]
         self._locks: list[Any] = locks or [threading.RLock()]
-
-        def release_alone(owned: Any) -> None:
-            with _all_of(locks):
-                release(owned)
-
-        # An object that shares nothing is out of everybody's reach when it is released.
-        self._pointer = ffi.gc(pointer, release_alone if locks else release)
+        # The library counts references atomically: the last one may go in any thread.
+        self._pointer = ffi.gc(pointer, release)
 
     @contextlib.contextmanager
     def use(self) -> Iterator[Any]:
@@ -102,6 +104,16 @@ class Handle:
             if self._pointer is None:
                 raise ValueError(f"{self.name}: used after close()")
             yield self._pointer
+
+    @contextlib.contextmanager
+    def closed_on_failure(self) -> Iterator[None]:
+        """As use(), for what makes an object step by step."""
+        try:
+            with self.use():
+                yield
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def closed(self) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import enum
 import os
-import uuid
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Optional, Union
+from uuid import UUID
 
 from ._ffi import PathLike, ffi, lib, optional_text, path_to_bytes, text, to_bytes
 from .error import Code, UnknownArch, UnknownRole
@@ -141,7 +141,7 @@ class Type:
     """As systemd writes it: ``root-x86-64``."""
     role: Role
     arch: Optional[Arch]
-    uuid: uuid.UUID
+    uuid: UUID
     mount_point: Optional[str]
     """Where systemd mounts it; None where it depends on more than the type."""
     description: str
@@ -176,7 +176,7 @@ def type_from_pointer(pointer: Any) -> Optional[Type]:
         name=text(lib.dps_type_get_name(pointer)),
         role=role_from_number(lib.dps_type_get_role(pointer)),
         arch=arch_from_number(lib.dps_type_get_arch(pointer)),
-        uuid=uuid.UUID(text(lib.dps_type_get_uuid(pointer))),
+        uuid=UUID(text(lib.dps_type_get_uuid(pointer))),
         mount_point=optional_text(lib.dps_type_get_mount_point(pointer)),
         description=text(lib.dps_type_get_description(pointer)),
     )
@@ -194,7 +194,7 @@ def type_lookup(role: RoleLike, arch: Optional[ArchLike] = None) -> Optional[Typ
     return type_from_pointer(lib.dps_type_lookup(role_number(role), arch_number(arch)))
 
 
-def type_lookup_uuid(type_uuid: Union[uuid.UUID, str]) -> Optional[Type]:
+def type_lookup_uuid(type_uuid: Union[UUID, str]) -> Optional[Type]:
     """The type with this GUID; None when the specification has none."""
     return type_from_pointer(lib.dps_type_lookup_uuid(to_bytes(str(type_uuid))))
 

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Findings: what is worth saying about a disk."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional, Union
+
+from ._ffi import PathLike, array, call, ffi, json_path, lib, optional_path, optional_text, text
+from .tree import Tree
+from .types import ArchLike, arch_number
+
+
+class Severity(enum.IntEnum):
+    """How bad a finding is; they compare."""
+
+    INFO = 1
+    """A fact worth telling."""
+    WARNING = 2
+    """Trouble is likely with some consumer."""
+    ERROR = 3
+    """The disk will not do what it is set up for."""
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something worth saying.  Codes are stable; dps-findings(7) has a section on each."""
+
+    code: str
+    severity: Severity
+    partition: Optional[int]
+    path: Optional[Path]
+    message: str
+    hint: Optional[str]
+
+    def __str__(self) -> str:
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.severity}: {self.message}{hint} [{self.code}]"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON documents have it."""
+        return {
+            "code": self.code,
+            "severity": str(self.severity),
+            "partition": self.partition,
+            "path": json_path(self.path),
+            "message": self.message,
+            "hint": self.hint,
+        }
+
+
+def findings_from_array(pointer: Any) -> list[Finding]:
+    return [
+        Finding(
+            code=text(lib.dps_finding_get_code(entry)),
+            severity=Severity(lib.dps_finding_get_severity(entry)),
+            partition=lib.dps_finding_get_partition(entry) or None,
+            path=optional_path(lib.dps_finding_get_path(entry)),
+            message=text(lib.dps_finding_get_message(entry)),
+            hint=optional_text(lib.dps_finding_get_hint(entry)),
+        )
+        for entry in array(pointer, "DpsFinding *")
+    ]
+
+
+def run_check(
+    disk: Any, tree: Union[Tree, PathLike, None], arch: Optional[ArchLike]
+) -> list[Finding]:
+    """dps_check() on a DpsDisk that the caller holds."""
+    options = ffi.gc(lib.dps_check_options_new(), lib.dps_check_options_free)
+    lib.dps_check_options_set_arch(options, arch_number(arch))
+    if tree is not None and not isinstance(tree, Tree):
+        tree = Tree(tree)
+    with tree._handle.use() if tree else contextlib.nullcontext(ffi.NULL) as tree_pointer:
+        found = call(lib.dps_check, disk, tree_pointer, options)
+        return findings_from_array(ffi.gc(found, lib.g_ptr_array_unref))
+
+
+def check(
+    disk: PathLike,
+    *,
+    tree: Union[Tree, PathLike, None] = None,
+    arch: Optional[ArchLike] = None,
+    sector_size: int = 0,
+) -> list[Finding]:
+    """What is worth saying about a disk, worst first.  Reads only."""
+    from .disk import Disk
+
+    with Disk(disk, sector_size=sector_size) as opened:
+        return opened.check(tree, arch=arch)
