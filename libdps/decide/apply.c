@@ -208,7 +208,8 @@ verify(DpsPlan *plan, GError **error)
 						      change->to_text) == 0;
 			break;
 		case DPS_CHANGE_BTRFS_DEFAULT:
-			good = !partition || !partition->btrfs ||
+			/* A mounted one was asked again when it was set. */
+			good = plan->mounted_btrfs || !partition || !partition->btrfs ||
 			       dps_btrfs_get_default_id(partition->btrfs) == change->to.subvolume;
 			break;
 		case DPS_CHANGE_TABLE:
@@ -256,7 +257,7 @@ write_defaults(DpsPlan *plan, Progress *progress, GError **error)
 static gboolean
 write_everything(DpsPlan *plan, Progress *progress, GError **error)
 {
-	if (plan->is_undo)
+	if (plan->table_first)
 		return write_table(plan, progress, error) &&
 		       write_defaults(plan, progress, error) && verify(plan, error);
 
@@ -271,12 +272,12 @@ put_back(DpsPlan *plan, const Progress *progress, GError **error)
 	DpsMedium *medium = dps_disk_get_medium(plan->disk);
 	gboolean good = TRUE;
 
-	if (plan->is_undo && progress->default_started)
+	if (plan->table_first && progress->default_started)
 		good = set_defaults(plan, TRUE, error);
 	if (good && progress->table_started)
 		good = dps_medium_put_back(medium, 0, plan->table_edits, progress->edits_done,
 					   error);
-	if (good && !plan->is_undo && progress->default_started)
+	if (good && !plan->table_first && progress->default_started)
 		good = set_defaults(plan, TRUE, error);
 
 	/* What the disk is now is what it was; the object should say so, and need not. */

@@ -21,25 +21,29 @@ typedef struct {
 DpsBtrfs *
 dps_plan_get_btrfs(DpsPlan *plan, DpsPartition *partition, GError **error)
 {
-	const DpsMount *mount = dps_plan_get_btrfs_mount(plan, partition);
+	const DpsMount *mount;
+	DpsTree *tree;
+	int fd;
 
-	if (mount) {
-		int fd;
+	if (plan->mounted_btrfs && plan->mounted_partition == partition->number)
+		return plan->mounted_btrfs;
 
-		if (plan->root_btrfs)
-			return plan->root_btrfs;
-
-		fd = dps_tree_open_dir(plan->tree, mount->mount_point, error);
-		if (fd < 0)
-			return NULL;
-		plan->root_btrfs = dps_btrfs_open_mounted(fd, error);
-		close(fd);
-		return plan->root_btrfs;
+	mount = dps_plan_find_btrfs_mount(plan, partition, &tree);
+	if (!mount) {
+		if (!partition->btrfs && partition->btrfs_error)
+			g_propagate_error(error, g_error_copy(partition->btrfs_error));
+		return partition->btrfs;
 	}
 
-	if (!partition->btrfs && partition->btrfs_error)
-		g_propagate_error(error, g_error_copy(partition->btrfs_error));
-	return partition->btrfs;
+	fd = dps_tree_open_dir(tree, mount->mount_point, error);
+	if (fd < 0)
+		return NULL;
+
+	dps_btrfs_free(plan->mounted_btrfs);
+	plan->mounted_btrfs = dps_btrfs_open_mounted(fd, error);
+	plan->mounted_partition = partition->number;
+	close(fd);
+	return plan->mounted_btrfs;
 }
 
 /* The line of the tree's fstab for "/". */
@@ -71,6 +75,11 @@ find_root_subvolume(DpsPlan *plan, DpsPartition *root, DpsBtrfs *btrfs)
 
 	if (entry && entry->subvolume)
 		found = dps_btrfs_find_path(btrfs, entry->subvolume);
+	if (found)
+		return (RootSubvolume){ found, "the tree's fstab mounts it at /" };
+
+	if (entry && entry->subvolume_id != 0)
+		found = dps_btrfs_find_id(btrfs, entry->subvolume_id);
 	if (found)
 		return (RootSubvolume){ found, "the tree's fstab mounts it at /" };
 
@@ -276,8 +285,8 @@ report_unseen(DpsPlan *plan, DpsPartition *root)
 gboolean
 dps_plan_prepare_default_subvolume(DpsPlan *plan, DpsPartition *root, GError **error)
 {
-	const DpsMount *mount = dps_plan_get_root_mount(plan, root);
-	gboolean is_mounted_btrfs = mount && strcmp(mount->fs_type, "btrfs") == 0;
+	DpsTree *tree;
+	const DpsMount *mount = dps_plan_find_btrfs_mount(plan, root, &tree);
 	gboolean keep = strcmp(plan->btrfs_default, "keep") == 0;
 	gboolean automatic = strcmp(plan->btrfs_default, "auto") == 0;
 	g_autoptr(GError) local_error = NULL;
@@ -286,7 +295,7 @@ dps_plan_prepare_default_subvolume(DpsPlan *plan, DpsPartition *root, GError **e
 	DpsBtrfs *btrfs;
 	const char *why;
 
-	if (g_strcmp0(root->content.type, "btrfs") != 0 && !is_mounted_btrfs) {
+	if (g_strcmp0(root->content.type, "btrfs") != 0 && !mount) {
 		g_autofree char *subject = dps_plan_describe(plan, root->number);
 
 		if (!keep && !automatic)
@@ -295,7 +304,7 @@ dps_plan_prepare_default_subvolume(DpsPlan *plan, DpsPartition *root, GError **e
 				"%s: holds %s: only a btrfs has a default subvolume: "
 				"leave out --btrfs-default",
 				subject, dps_partition_describe_content(root));
-		if (root->content.kind == DPS_CONTENT_LUKS && !mount)
+		if (root->content.kind == DPS_CONTENT_LUKS && !dps_plan_get_root_mount(plan, root))
 			report_unseen(plan, root);
 		return TRUE;
 	}

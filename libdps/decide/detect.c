@@ -62,18 +62,13 @@ locate_backings(DpsPlan *plan, GPtrArray *backings, gboolean is_multi_device, Pl
 		place->reason = g_strdup_printf("is on %s%s%s", describe_layers(backing->layers),
 						backing->layer_name ? ": " : "",
 						backing->layer_name ? backing->layer_name : "");
-	else if (backing->disk != dps_medium_get_device(dps_disk_get_medium(plan->disk)))
+	else if (!dps_disk_find_backing(plan->disk, backing, &place->partition))
 		place->reason =
 			g_strdup_printf("is on another disk%s%s", backing->disk_node ? ", " : "",
 					backing->disk_node ? backing->disk_node : "");
-	else if (backing->number == 0)
-		place->reason = g_strdup("is on the whole disk, not on a partition");
-	else
-		place->partition = dps_disk_get_partition_by_number(plan->disk, backing->number);
-
-	if (!place->partition && !place->reason)
-		place->reason = g_strdup_printf("is on partition %u, which is not in the table",
-						backing->number);
+	else if (!place->partition)
+		place->reason = g_strdup("is on the whole disk, or on a partition that is not in "
+					 "the table");
 }
 
 static Place
@@ -157,8 +152,7 @@ find_in_crypttab(DpsPlan *plan, const char *name)
 	g_auto(GStrv) lines = text ? g_strsplit(text, "\n", -1) : NULL;
 
 	for (guint i = 0; lines && lines[i]; i++) {
-		g_auto(GStrv) fields =
-			g_regex_split_simple("\\s+", g_strstrip(lines[i]), 0, 0);
+		g_auto(GStrv) fields = g_regex_split_simple("\\s+", g_strstrip(lines[i]), 0, 0);
 
 		if (fields[0] && strcmp(fields[0], name) == 0)
 			return g_strdup(fields[1]);
@@ -508,15 +502,11 @@ static gboolean
 is_mounted_from_disk(DpsPlan *plan)
 {
 	const DpsMount *root = dps_tree_get_root_mount(plan->tree);
-	DpsMedium *medium = dps_disk_get_medium(plan->disk);
 
-	if (!root || !dps_medium_is_device(medium))
-		return FALSE;
+	for (guint i = 0; root && i < root->backings->len; i++) {
+		DpsPartition *partition;
 
-	for (guint i = 0; i < root->backings->len; i++) {
-		const DpsBacking *backing = root->backings->pdata[i];
-
-		if (backing->disk == dps_medium_get_device(medium))
+		if (dps_disk_find_backing(plan->disk, root->backings->pdata[i], &partition))
 			return TRUE;
 	}
 	return FALSE;

@@ -14,19 +14,23 @@ dps_finding_new(const char *code, DpsSeverity severity, guint partition, const c
 		const char *hint, const char *format, ...)
 {
 	DpsFinding *finding = g_new(DpsFinding, 1);
+	g_autofree char *message = NULL;
 	va_list args;
 
 	va_start(args, format);
+	message = g_strdup_vprintf(format, args);
+	va_end(args);
+
+	/* Paths and fstab lines are bytes; what leaves the library is text. */
 	*finding = (DpsFinding){
 		.refs = 1,
 		.code = g_strdup(code),
 		.severity = severity,
 		.partition = partition,
-		.path = g_strdup(path),
-		.message = g_strdup_vprintf(format, args),
-		.hint = g_strdup(hint),
+		.path = path ? g_utf8_make_valid(path, -1) : NULL,
+		.message = g_utf8_make_valid(message, -1),
+		.hint = hint ? g_utf8_make_valid(hint, -1) : NULL,
 	};
-	va_end(args);
 	return finding;
 }
 

@@ -5,6 +5,8 @@
 #include "ground/edit.h"
 #include "ground/error.h"
 
+#include <string.h>
+
 static void
 assignment_free(DpsAssignment *assignment)
 {
@@ -57,10 +59,11 @@ dps_plan_unref(DpsPlan *plan)
 	g_ptr_array_unref(plan->findings);
 	g_ptr_array_unref(plan->table_edits);
 	g_free(plan->btrfs_default);
-	dps_btrfs_free(plan->root_btrfs);
+	dps_btrfs_free(plan->mounted_btrfs);
 	g_free(plan->backup);
 	dps_disk_unref(plan->disk);
 	dps_tree_unref(plan->tree);
+	dps_tree_unref(plan->system);
 	g_free(plan);
 }
 
@@ -81,7 +84,7 @@ dps_plan_set_btrfs_default(DpsPlan *plan, const char *subvolume)
 	g_return_if_fail(plan->state == DPS_PLAN_OPEN && subvolume != NULL);
 
 	g_free(plan->btrfs_default);
-	dps_btrfs_free(plan->root_btrfs);
+	dps_btrfs_free(plan->mounted_btrfs);
 	plan->btrfs_default = g_strdup(subvolume);
 }
 
@@ -130,18 +133,13 @@ dps_plan_get_assignment_for(DpsPlan *plan, DpsRole role)
 }
 
 static gboolean
-stands_on(DpsPlan *plan, const DpsMount *mount, DpsPartition *partition)
+is_mounted_from(DpsPlan *plan, const DpsMount *mount, DpsPartition *partition)
 {
-	DpsMedium *medium = dps_disk_get_medium(plan->disk);
-
-	if (!dps_medium_is_device(medium))
-		return FALSE;
-
 	for (guint i = 0; i < mount->backings->len; i++) {
-		const DpsBacking *backing = mount->backings->pdata[i];
+		DpsPartition *found;
 
-		if (backing->disk == dps_medium_get_device(medium) &&
-		    backing->number == partition->number)
+		if (dps_disk_find_backing(plan->disk, mount->backings->pdata[i], &found) &&
+		    found == partition)
 			return TRUE;
 	}
 	return FALSE;
@@ -152,26 +150,40 @@ dps_plan_get_root_mount(DpsPlan *plan, DpsPartition *partition)
 {
 	const DpsMount *mount = plan->tree ? dps_tree_get_root_mount(plan->tree) : NULL;
 
-	return mount && stands_on(plan, mount, partition) ? mount : NULL;
+	return mount && is_mounted_from(plan, mount, partition) ? mount : NULL;
 }
 
-const DpsMount *
-dps_plan_get_btrfs_mount(DpsPlan *plan, DpsPartition *partition)
+static const DpsMount *
+find_btrfs_mount_in(DpsPlan *plan, DpsTree *tree, DpsPartition *partition)
 {
-	const DpsMount *root = dps_plan_get_root_mount(plan, partition);
-	GPtrArray *mounts;
+	GPtrArray *mounts = dps_tree_get_mounts(tree);
 
-	if (root || !plan->tree || !plan->is_undo)
-		return root && strcmp(root->fs_type, "btrfs") == 0 ? root : NULL;
-
-	mounts = dps_tree_get_mounts(plan->tree);
 	for (guint i = 0; i < mounts->len; i++) {
 		const DpsMount *mount = mounts->pdata[i];
 
-		if (strcmp(mount->fs_type, "btrfs") == 0 && stands_on(plan, mount, partition))
+		if (strcmp(mount->fs_type, "btrfs") == 0 && is_mounted_from(plan, mount, partition))
 			return mount;
 	}
 	return NULL;
+}
+
+const DpsMount *
+dps_plan_find_btrfs_mount(DpsPlan *plan, DpsPartition *partition, DpsTree **tree)
+{
+	const DpsMount *mount;
+
+	*tree = plan->tree;
+	mount = dps_plan_get_root_mount(plan, partition);
+	if (mount && strcmp(mount->fs_type, "btrfs") == 0)
+		return mount;
+	mount = plan->tree ? find_btrfs_mount_in(plan, plan->tree, partition) : NULL;
+	if (mount)
+		return mount;
+
+	if (!plan->system)
+		plan->system = dps_tree_open("/", NULL);
+	*tree = plan->system;
+	return plan->system ? find_btrfs_mount_in(plan, plan->system, partition) : NULL;
 }
 
 /* Roles that several partitions of one disk may have at once. */
@@ -323,7 +335,7 @@ add_assignment(DpsPlan *plan, DpsAssignment assignment, const char *reason, GErr
 					   dps_role_to_string(assignment.role),
 					   dps_partition_describe_content(partition), problem);
 
-	assignment.reason = g_strdup(reason);
+	assignment.reason = g_utf8_make_valid(reason, -1); /* fstab is bytes */
 	g_ptr_array_add(plan->assignments, g_memdup2(&assignment, sizeof(assignment)));
 	return TRUE;
 }

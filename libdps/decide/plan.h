@@ -23,23 +23,25 @@ typedef enum {
 
 struct _DpsPlan {
 	gint refs;
-	DpsDisk *disk; /* NULL: the tree is on no disk */
-	DpsTree *tree; /* NULL: there is none */
+	DpsDisk *disk;	 /* NULL: the tree is on no disk */
+	DpsTree *tree;	 /* NULL: there is none */
+	DpsTree *system; /* "/" of this process, for what is mounted; NULL: not asked for yet */
 	DpsArch arch;
-	char *btrfs_default;  /* "auto", "keep" or a path */
-	DpsBtrfs *root_btrfs; /* where root is mounted, once asked for */
+	char *btrfs_default; /* "auto", "keep" or a path */
 	gboolean force;
 
 	DpsPlanState state;
+	/* The btrfs of one partition, where it is mounted; once asked for. */
+	DpsBtrfs *mounted_btrfs;
+	guint mounted_partition;
+
 	GPtrArray *assignments; /* (element-type DpsAssignment), by partition once prepared */
 	GPtrArray *changes;	/* (element-type DpsChange), in the order in which they are made */
 	GPtrArray *findings;	/* (element-type DpsFinding) */
 
 	/* What prepare leaves for apply. */
 	GPtrArray *table_edits; /* (element-type DpsEdit) */
-	/* Undo: the table first, so that a disk stops being discoverable before its root moves; and
-	 * the tree is the running system. */
-	gboolean is_undo;
+	gboolean table_first;	/* undo: a disk stops being discoverable before its root moves */
 
 	/* What apply did. */
 	gboolean applied;
@@ -60,17 +62,14 @@ gboolean dps_plan_assign_detected(DpsPlan *plan, DpsRole role, guint partition, 
 /* "disk.raw: partition 3", for messages; the caller frees it */
 char *dps_plan_describe(DpsPlan *plan, guint partition);
 
-/*
- * Where the root file system of @partition is mounted, as far as the tree knows: NULL when the
- * tree's root is not on this partition.
- */
+/* (nullable): where the tree's root is mounted, when it is mounted from this partition */
 const DpsMount *dps_plan_get_root_mount(DpsPlan *plan, DpsPartition *partition);
 
 /*
- * Where the btrfs of @partition is mounted: as root of the tree, or for undo anywhere in the
- * running system, as a backup knows no tree (it may be /mnt/sysroot); NULL: nowhere.
+ * (nullable): where the btrfs of @partition, or in the LUKS that it holds, is mounted: in the tree,
+ * or anywhere that this process sees; @tree is the tree that it belongs to, lent
  */
-const DpsMount *dps_plan_get_btrfs_mount(DpsPlan *plan, DpsPartition *partition);
+const DpsMount *dps_plan_find_btrfs_mount(DpsPlan *plan, DpsPartition *partition, DpsTree **tree);
 
 /*
  * Computes the table's edits from the plan's changes, and adds a change for what of the table

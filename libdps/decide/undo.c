@@ -105,16 +105,11 @@ turn_round(DpsPlan *plan, const DpsBackupEntry *entry, GError **error)
 DpsPlan *
 dps_plan_new_from_backup(DpsDisk *disk, DpsBackup *backup, GError **error)
 {
-	g_autoptr(DpsTree) running = NULL;
 	g_autoptr(DpsPlan) plan = NULL;
 
 	g_return_val_if_fail(disk != NULL && backup != NULL, NULL);
 
-	/* What is mounted is changed where it is mounted; a btrfs inside LUKS is in reach only
-	 * there.
-	 */
-	running = dps_tree_open("/", NULL);
-	plan = dps_plan_new(disk, running, error);
+	plan = dps_plan_new(disk, NULL, error);
 	if (!plan)
 		return NULL;
 
@@ -127,7 +122,7 @@ dps_plan_new_from_backup(DpsDisk *disk, DpsBackup *backup, GError **error)
 
 	/* The table first: the disk stops being discoverable before root moves away from under it.
 	 */
-	plan->is_undo = TRUE;
+	plan->table_first = TRUE;
 	for (int pass = 0; pass < 2; pass++)
 		for (guint i = backup->entries->len; i > 0; i--) {
 			const DpsBackupEntry *entry = backup->entries->pdata[i - 1];

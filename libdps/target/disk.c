@@ -180,6 +180,9 @@ open_region(DpsMedium *medium, DpsPartition *partition, GError **error)
 			TEMP_FAILURE_RETRY(open(partition->node, O_RDONLY | O_CLOEXEC | O_NOCTTY));
 		if (partition->fd >= 0 && fstat(partition->fd, &st) == 0 && S_ISBLK(st.st_mode) &&
 		    st.st_rdev == partition->device) {
+			/* A mounted btrfs writes past the cache of its node: ask the device again.
+			 */
+			posix_fadvise(partition->fd, 0, 0, POSIX_FADV_DONTNEED);
 			partition->region = dps_region_over_fd(partition->fd, 0, partition->size);
 			return TRUE;
 		}
@@ -609,4 +612,38 @@ const char *
 dps_disk_get_table_problem(DpsDisk *disk)
 {
 	return disk->now->problem;
+}
+
+static gboolean
+is_same_file(DpsMedium *medium, const char *path)
+{
+	struct stat one, other;
+
+	return fstat(dps_medium_get_fd(medium), &one) == 0 && stat(path, &other) == 0 &&
+	       one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+gboolean
+dps_disk_find_backing(DpsDisk *disk, const DpsBacking *backing, DpsPartition **partition)
+{
+	*partition = NULL;
+
+	if (dps_medium_is_device(disk->medium)) {
+		if (backing->disk != dps_medium_get_device(disk->medium))
+			return FALSE;
+		if (backing->number != 0)
+			*partition = dps_disk_get_partition_by_number(disk, backing->number);
+		return TRUE;
+	}
+
+	if (!backing->file || !is_same_file(disk->medium, backing->file))
+		return FALSE;
+
+	for (guint i = 0; i < disk->now->partitions->len; i++) {
+		DpsPartition *candidate = g_ptr_array_index(disk->now->partitions, i);
+
+		if (candidate->start == backing->file_offset)
+			*partition = candidate;
+	}
+	return TRUE;
 }

@@ -3,6 +3,7 @@
 
 #include <dps/disk.h>
 #include "format/gpt.h"
+#include "target/blockdev.h"
 #include "target/medium.h"
 #include "target/partition.h"
 
@@ -18,3 +19,16 @@ const char *dps_disk_get_table_problem(DpsDisk *disk);
 
 /* (nullable): the partition with this device number (st_rdev) */
 DpsPartition *dps_disk_get_partition_by_device(DpsDisk *disk, dev_t device);
+
+/**
+ * dps_disk_find_backing:
+ * @disk: a disk
+ * @backing: what something stands on
+ * @partition: (out) (nullable): the partition that it is; %NULL: the whole disk, or one that is not
+ *   in the table
+ *
+ * Also where the disk is an image and @backing is a loop device over a part of it.
+ *
+ * Returns: whether @backing is on @disk
+ */
+gboolean dps_disk_find_backing(DpsDisk *disk, const DpsBacking *backing, DpsPartition **partition);
