@@ -32,6 +32,7 @@ problem_free(DpsBlsProblem *problem)
 static void G_GNUC_PRINTF(4, 5) add_problem(GPtrArray *problems, DpsBlsProblemKind kind, guint line,
 					    const char *format, ...)
 {
+	g_autofree char *message = NULL;
 	DpsBlsProblem *problem;
 	va_list args;
 
@@ -42,8 +43,10 @@ static void G_GNUC_PRINTF(4, 5) add_problem(GPtrArray *problems, DpsBlsProblemKi
 	problem->kind = kind;
 	problem->line = line;
 	va_start(args, format);
-	problem->message = g_strdup_vprintf(format, args);
+	message = g_strdup_vprintf(format, args);
 	va_end(args);
+	/* Long keys and values are cut, maybe inside of a character. */
+	problem->message = dps_text_clean(message, strlen(message));
 	g_ptr_array_add(problems, problem);
 }
 
@@ -306,10 +309,11 @@ read_path(Parsing *self, const char *key, const char *value)
 	char *path = dps_bls_path_normalise(value);
 
 	if (!path)
-		add_problem(self->entry->problems, DPS_BLS_PROBLEM_BAD_PATH, self->line,
-			    "line %u: %s %s: is no path of a file: it has \"..\" or ends with a "
-			    "slash",
-			    self->line, key, value);
+		add_problem(
+			self->entry->problems, DPS_BLS_PROBLEM_BAD_PATH, self->line,
+			"line %u: %s %.128s: is no path of a file: it has \"..\" or ends with a "
+			"slash",
+			self->line, key, value);
 	return path;
 }
 
@@ -341,7 +345,7 @@ read_machine_id(Parsing *self, const char *key, const char *value)
 	if (strlen(value) != MACHINE_ID_DIGITS ||
 	    strspn(value, "0123456789abcdef") != MACHINE_ID_DIGITS)
 		add_problem(self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
-			    "line %u: %s %s: is not 32 hexadecimal digits in lower case",
+			    "line %u: %s %.128s: is not 32 hexadecimal digits in lower case",
 			    self->line, key, value);
 
 	g_free(self->entry->machine_id);
@@ -354,7 +358,7 @@ read_architecture(Parsing *self, const char *key, const char *value)
 	self->entry->arch = arch_from_efi_suffix(value);
 	if (self->entry->arch == DPS_ARCH_NONE)
 		add_problem(self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
-			    "line %u: %s %s: is no name that UEFI has (x64, ia32, aa64, arm, "
+			    "line %u: %s %.128s: is no name that UEFI has (x64, ia32, aa64, arm, "
 			    "riscv64, …): no loader shows the entry",
 			    self->line, key, value);
 
@@ -414,7 +418,7 @@ read_extra(Parsing *self, const char *key, const char *value)
 			return;
 
 	add_problem(self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
-		    "line %u: %s %s: ends with none of .cred, .sysext.raw, .confext.raw",
+		    "line %u: %s %.128s: ends with none of .cred, .sysext.raw, .confext.raw",
 		    self->line, key, value);
 }
 
@@ -448,7 +452,7 @@ read_profile(Parsing *self, const char *key, const char *value)
 		self->entry->profile = (guint)number;
 	else
 		add_problem(self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
-			    "line %u: %s %s: is no number", self->line, key, value);
+			    "line %u: %s %.128s: is no number", self->line, key, value);
 }
 
 /* UAPI.1, "Type #1 Boot Loader Entry Keys". */
@@ -780,7 +784,7 @@ dps_loader_conf_parse(const char *text, size_t size, DpsLoaderConf *out)
 		else if (strcmp(key, "default") == 0 && *value == '@' &&
 			 g_ascii_strcasecmp(value, "@saved") != 0)
 			add_problem(conf.problems, DPS_BLS_PROBLEM_BAD_VALUE, lines.number,
-				    "line %u: %s %s: is ignored: only @saved may start with @",
+				    "line %u: %s %.128s: is ignored: only @saved may start with @",
 				    lines.number, key, value);
 		else
 			for (guint i = 0; value && i < G_N_ELEMENTS(fields); i++)

@@ -224,10 +224,24 @@ test_many_problems(void)
 	g_autoptr(GString) text = g_string_new("linux /l\n");
 	g_autoptr(DpsBlsEntry) entry = NULL;
 
+	/* A key that is cut inside of a character, and a path as long as the file. */
+	g_string_append_printf(text, "%63s\xc3\xa9 y\n", "");
+	for (guint i = 0; i < 63; i++)
+		text->str[9 + i] = 'k';
+	g_string_append(text, "initrd ../");
+	for (guint i = 0; i < 100000; i++)
+		g_string_append_c(text, 'p');
+	g_string_append_c(text, '\n');
 	for (guint i = 0; i < 100000; i++)
 		g_string_append(text, "x y\n");
 	entry = dps_bls_entry_parse("a.conf", text->str, text->len);
 	g_assert_cmpuint(entry->problems->len, ==, 64);
+	for (guint i = 0; i < 64; i++) {
+		const char *message = ((DpsBlsProblem *)entry->problems->pdata[i])->message;
+
+		g_assert_true(g_utf8_validate(message, -1, NULL));
+		g_assert_cmpuint(strlen(message), <, 300);
+	}
 	g_assert_cmpstr(entry->path, ==, "l");
 }
 

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fuzz.h"
+#include "format/cmdline.h"
+#include "ground/derive.h"
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	g_autofree char *text = g_strndup(size > 0 ? (const char *)data : "", size);
+	g_auto(DpsCmdline) cmdline = { 0 };
+	g_autoptr(GError) error = NULL;
+	DpsGuid a, b;
+
+	dps_cmdline_parse(text, &cmdline);
+	for (guint i = 0; i < cmdline.words->len; i++) {
+		const DpsCmdlineWord *word = cmdline.words->pdata[i];
+
+		fuzz_check_text(word->key);
+		fuzz_check_text(word->value);
+		g_assert_true(dps_cmdline_has(&cmdline, word->key));
+	}
+	fuzz_check_text(cmdline.root);
+	fuzz_check_text(cmdline.rootflags);
+	fuzz_check_text(cmdline.root_subvol);
+	g_assert_false(cmdline.root_subvol && cmdline.root_subvolid);
+	if (dps_cmdline_root_is_discovered(&cmdline, 257))
+		g_assert_true(dps_cmdline_root_is_discovered(&cmdline, 258));
+
+	if (!dps_derive_verity(text, &a, &b, &error))
+		fuzz_check_text(error->message);
+	g_clear_error(&error);
+	if (!dps_derive_var(text, &a, &error))
+		fuzz_check_text(error->message);
+	return 0;
+}

@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Writes the first inputs of a fuzz target: make-seeds.py TARGET DIRECTORY.
+
+Small files that are right, so that a fuzzer starts behind the magic numbers.  What an engine finds
+later comes beside them, in corpus/TARGET, under the name of its bug.
+"""
+
+import hashlib
+import struct
+import sys
+from pathlib import Path
+
+HASH = hashlib.sha256(b"").hexdigest()
+
+
+def pe(*sections: tuple[bytes, bytes], machine: int = 0x8664) -> bytes:
+    """A PE32+ file with these sections, 512 bytes apart in the file and 4096 in memory."""
+    head = bytearray(b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40))
+    head += struct.pack("<4sHHIIIHH", b"PE\0\0", machine, len(sections), 0, 0, 0, 240, 0x22)
+    optional = bytearray(240)
+    struct.pack_into("<H", optional, 0, 0x20B)
+    struct.pack_into("<H", optional, 44, 1)
+    struct.pack_into("<I", optional, 56, 4096 * (len(sections) + 1))
+    struct.pack_into("<H", optional, 68, 10)
+    struct.pack_into("<I", optional, 108, 16)
+    head += optional
+    at = (len(head) + 40 * len(sections) + 511) // 512 * 512
+    body = b""
+    for number, (name, content) in enumerate(sections, 1):
+        raw = content.ljust((len(content) + 511) // 512 * 512, b"\0")
+        head += struct.pack(
+            "<8sIIIIIIHHI", name, len(content), 4096 * number, len(raw), at + len(body), 0, 0, 0, 0, 0x40
+        )
+        body += raw
+    return bytes(head).ljust(at, b"\0") + body
+
+
+def kernel() -> bytes:
+    image = bytearray(pe((b".text", bytes(512)), (b".compat", b"\1\10\x4c\1\0\0\0\0")))
+    image[0x202:0x208] = b"HdrS\x0f\x02"
+    image[0x20E:0x210] = b"\x80\0"
+    image[0x280:0x28E] = b"6.1.0-9-amd64 "
+    return bytes(image)
+
+
+OSREL = b'NAME="Debian"\nID=debian\nVERSION_ID="12"\n'
+SBAT = b"sbat,1,SBAT Version,sbat,1,url\nshim,4,UEFI shim,shim,1,url\nshim.x,1,X,shim,15.8,url\n"
+
+SEEDS = {
+    "uki": {
+        "kernel": kernel(),
+        "uki": pe(
+            (b".sdmagic", b"#### LoaderInfo: systemd-stub 252 ####"),
+            (b".osrel", OSREL),
+            (b".cmdline", b"root=LABEL=x rw"),
+            (b".uname", b"6.1.0"),
+            (b".linux", kernel()),
+        ),
+        "profiles": pe(
+            (b".osrel", OSREL),
+            (b".profile", b"ID=main\n"),
+            (b".profile", b"ID=debug\nTITLE=Debug\n"),
+            (b".cmdline", b"debug"),
+            (b".linux", b""),
+        ),
+        "addon": pe((b".cmdline", b"quiet\n")),
+        "shim": pe((b".sbat", SBAT), (b".data", "boot.csv".encode("utf-16-le"))),
+        "grub": pe((b".sbat", b"grub,5,FSF,grub,2.12,url\n"), (b"mods", b"\0bli\0")),
+        "arm64": pe((b".text", b"x"), machine=0xAA64)[:0x38] + b"ARM\x64" + bytes(64),
+    },
+    "bls": {
+        "entry": b"# x\ntitle Fedora\nsort-key fedora\nmachine-id 6a9857a393724b7a981ebb5b8495b9ea\n"
+        b"version 6.1\noptions root=LABEL=x\noptions rw\narchitecture x64\nlinux /a/linux\n"
+        b"initrd /a/initrd\ndevicetree /x.dtb\ndevicetree-overlay a b\nextra /x.cred\n",
+        "uki-key": b"a+3-1.conf\nuki /fooos/bar.efi\nprofile 1\n",
+        "url": b"uki-url :foo.efi\nefi /x.efi\n",
+        "loader.conf": b"default *[a-f]-?.conf\ntimeout 3\npreferred x\nwhat 1\neditor\n",
+        "csv": "\ufeffshimx64.efi,Fedora,,The boot entry\n".encode("utf-16-le"),
+        "srel": b"type1\n",
+        "versions": b"123~rc1-1^2.a\n123-a.1_2\n",
+    },
+    "cmdline": {
+        "all": b"root=LABEL=x rootflags=subvol=/a/,ro rootflags=subvolid=5 \"a b\"='c d' rw ro "
+        b"systemd.gpt-auto=0 rd.systemd.gpt_auto mount.usrflags=x roothash=00",
+        "hash": HASH.encode(),
+        "machine-id": HASH[:32].encode(),
+    },
+    "verity": {
+        "superblock": struct.pack(
+            "<8sII16s32sIIQH6x4s", b"verity\0\0", 1, 1, bytes(16), b"sha256", 512, 512, 17, 4, b"salt"
+        ).ljust(2048, b"\0"),
+        "signature": b'{"rootHash":"%s","certificateFingerprint":"%s","signature":"AAEC"}'
+        % (HASH.encode(), HASH.encode())
+        + bytes(64),
+    },
+}
+
+
+def main() -> None:
+    target, directory = sys.argv[1], Path(sys.argv[2])
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, content in SEEDS[target].items():
+        (directory / name).write_bytes(content)
+
+
+main()
