@@ -84,7 +84,6 @@ dps_plan_set_btrfs_default(DpsPlan *plan, const char *subvolume)
 	g_return_if_fail(plan->state == DPS_PLAN_OPEN && subvolume != NULL);
 
 	g_free(plan->btrfs_default);
-	dps_btrfs_free(plan->mounted_btrfs);
 	plan->btrfs_default = g_strdup(subvolume);
 }
 
