@@ -500,6 +500,36 @@ def test_loop_with_file_system_mounted(loop: tuple[str, Path], tmp_path: Path) -
     run("e2fsck", "-fn", f"{node}p2")
 
 
+def test_loop_with_btrfs_mounted(tmp_path: Path) -> None:
+    """The default subvolume is the one that the kernel has, from one look to the next."""
+    if not loops_here():
+        pytest.skip("SKIP: loop devices need root and /dev/loop-control")
+    need("mkfs.btrfs", "btrfs")
+    path = tmp_path / "disk.raw"
+    with open(path, "wb") as file:
+        file.truncate(160 << 20)
+    run("sfdisk", "-q", path, input="label: gpt\nsize=150M\n")
+    node = run("losetup", "-f", "--show", path).stdout.strip()
+    where = tmp_path / "mnt"
+    where.mkdir()
+    try:
+        run("partx", "-a", node)
+        run("mkfs.btrfs", "-q", f"{node}p1")
+        run("mount", f"{node}p1", where)
+        try:
+            assert show(node)["partition"][0][11] == "/"
+            for name in ("root", "other"):
+                run("btrfs", "subvolume", "create", where / name)
+                run("btrfs", "subvolume", "set-default", where / name)
+                run("btrfs", "filesystem", "sync", where)
+                assert show(node)["partition"][0][11] == name
+        finally:
+            run("umount", where)
+    finally:
+        run("partx", "-d", node, code=None)
+        run("losetup", "-d", node)
+
+
 def test_stale_nodes(loop: tuple[str, Path]) -> None:
     """The kernel was not told of a new table: its partitions are others, and are not used."""
     node, _ = loop

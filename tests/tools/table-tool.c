@@ -48,16 +48,18 @@ show(const char *path)
 	       gpt->pmbr_hybrid);
 	for (guint i = 0; i < dps_disk_get_n_partitions(disk); i++) {
 		DpsPartition *p = dps_disk_get_partition(disk, i);
+		const DpsSubvolume *subvolume = dps_partition_get_default_subvolume(p);
 
 		printf("partition\t%u\t%" PRIu64 "\t%" PRIu64 "\t%s\t%s\t%#" PRIx64
-		       "\t%s\t%s\t%s\t%s\t%s\n",
+		       "\t%s\t%s\t%s\t%s\t%s\t%s\n",
 		       dps_partition_get_number(p), dps_partition_get_start(p),
 		       dps_partition_get_size(p), dps_partition_get_type_uuid(p),
 		       dps_partition_get_uuid(p), dps_partition_get_attributes(p),
 		       or_dash(dps_partition_get_label(p)), or_dash(dps_partition_get_node(p)),
 		       or_dash(dps_partition_get_content_type(p)),
 		       or_dash(dps_partition_get_content_uuid(p)),
-		       or_dash(dps_partition_get_content_label(p)));
+		       or_dash(dps_partition_get_content_label(p)),
+		       or_dash(subvolume ? dps_subvolume_get_path(subvolume) : NULL));
 	}
 	return 0;
 }
