@@ -19,6 +19,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent / "data"))
 import makedisk
 
 STUB_DIR = pathlib.Path("/usr/lib/systemd/boot/efi")
+# The UUIDs are those that makedisk gives to the contents of partitions 1 to 3.
+FSTAB = """\
+UUID=00000003-aaaa-4bbb-8ccc-dddddddddddd / btrfs subvol=root 0 0
+UUID=00000003-aaaa-4bbb-8ccc-dddddddddddd /home btrfs subvol=home 0 0
+UUID=00000002-aaaa-4bbb-8ccc-dddddddddddd /boot ext4 defaults 0 0
+UUID=ABCD-0001 /boot/efi vfat umask=0077 0 0
+"""
 SUFFIXES = {"x86_64": "x64", "aarch64": "aa64", "riscv64": "riscv64"}
 
 
@@ -64,8 +71,12 @@ def make_esp_files(directory: pathlib.Path) -> dict[str, bytes]:
 
 def make_partitions(directory: pathlib.Path, mountable: bool) -> list[makedisk.Partition]:
     """Generic types everywhere, no default subvolume: what most installers leave today."""
-    system = {**makedisk.TREE, "etc/machine-id": "3d1219c7c4c5404aaa1f6d2a48adfda4\n",
-              "usr/bin/true": pathlib.Path("/usr/bin/true").read_bytes()}
+    system = {
+        **makedisk.TREE,
+        "etc/fstab": FSTAB,
+        "etc/machine-id": "3d1219c7c4c5404aaa1f6d2a48adfda4\n",
+        "usr/bin/true": pathlib.Path("/usr/bin/true").read_bytes(),
+    }
     root = makedisk.Partition(size=160, content="btrfs", label="system", files=system)
     if mountable:
         root.subvolumes = ("root", "home")
@@ -102,15 +113,14 @@ def demo_as_root(dps_tag: pathlib.Path, image: pathlib.Path) -> None:
         say("The disk as the installer leaves it")
         show(dps_tag, "show", loop)
         say("What dps-tag would do: nothing is typed, the mounted tree tells who is who")
-        show(dps_tag, "plan", loop, "--root", tree, "esp=1", "root=3", good=(1,))
         show(dps_tag, "plan", "--root", tree, good=(1,))
         say("Done, read back and checked")
-        show(dps_tag, "apply", loop, "--root", tree, "esp=1", "root=3")
+        show(dps_tag, "apply", "--root", tree)
         say("The disk now, by others' tools")
-        show("sfdisk", "--list-details", loop)
+        show("sfdisk", "--dump", loop)
         show("btrfs", "subvolume", "get-default", tree)
         say("Once more: nothing left to do")
-        show(dps_tag, "apply", loop, "--root", tree)
+        show(dps_tag, "apply", "--root", tree)
         say("And back again")
         backup = sorted(pathlib.Path(tree, "var/lib/libdps").glob("*.json"))[-1]
         show(dps_tag, "undo", backup, loop)
@@ -126,7 +136,7 @@ def demo_as_user(dps_tag: pathlib.Path, image: pathlib.Path) -> None:
     say("Done, read back and checked")
     show(dps_tag, "apply", image, "--arch", arch, "esp=1", "root=3,growfs", "--backup", backup)
     say("The image now, by others' tools")
-    show("sfdisk", "--list-details", image)
+    show("sfdisk", "--dump", image)
     say("And back again")
     show(dps_tag, "undo", backup, image)
 

@@ -899,14 +899,15 @@ dps_tree_find_disk(DpsTree *tree, char **path, char **why, GError **error)
 	const DpsBacking *first;
 	struct stat st;
 
-	g_return_val_if_fail(tree && path && why, FALSE);
+	g_return_val_if_fail(tree != NULL && path != NULL, FALSE);
 
 	mount = dps_tree_get_root_mount(tree);
 	if (mount && mount->problem)
 		return dps_throw(error, DPS_ERROR_NOT_FOUND, "%s: its disk: %s: is /sys mounted?",
 				 tree->path, mount->problem);
 	if (!mount || mount->backings->len == 0) {
-		*why = describe_no_disk(tree);
+		if (why)
+			*why = describe_no_disk(tree);
 		*path = NULL;
 		return TRUE;
 	}
@@ -929,7 +930,8 @@ dps_tree_find_disk(DpsTree *tree, char **path, char **why, GError **error)
 			return dps_throw_errno(error, errno, "%s: its disk: %s, the file behind %s",
 					       tree->path, first->file, mount->source);
 		*path = g_strdup(first->file);
-		*why = NULL;
+		if (why)
+			*why = NULL;
 		return TRUE;
 	}
 
@@ -939,7 +941,8 @@ dps_tree_find_disk(DpsTree *tree, char **path, char **why, GError **error)
 				 major(first->disk), minor(first->disk));
 
 	*path = g_strdup(first->disk_node);
-	*why = NULL;
+	if (why)
+		*why = NULL;
 	return TRUE;
 }
 

@@ -1,0 +1,458 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Every finding: a disk that makes it fire, and one that keeps it silent.
+
+tests/lint/findings.py wants test_CODE_fires and test_CODE_silent for each code.  The disks are made
+by sfdisk, mkfs and friends (makedisk), and faults are planted with sgdisk or by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import zlib
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "data"))
+import makedisk
+from makedisk import Partition
+
+DPS_TAG = os.environ["DPS_TAG"]
+SECTOR = 512
+SWAP = "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"
+TMP = "7ec6f557-3bc5-4aca-b293-16ef5df639d1"
+BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
+
+needs_mounts = pytest.mark.skipif(
+    not makedisk.can_mount(), reason="SKIP: needs root, loop devices and btrfs in the kernel"
+)
+
+
+def dps_tag(*words: object, codes: tuple[int, ...] = (0, 1)) -> dict:
+    done = subprocess.run(
+        [DPS_TAG, *map(str, words), "--json"], capture_output=True, text=True, env=makedisk.path_of_tools(), check=False
+    )
+    assert done.returncode in codes, f"{words}: {done.returncode}: {done.stdout}{done.stderr}"
+    return json.loads(done.stdout)
+
+
+def check(image: object, *more: object) -> list[dict]:
+    return dps_tag("check", image, *more)["disks"][0]["findings"]
+
+
+def codes(findings: list[dict]) -> list[str]:
+    return [finding["code"] for finding in findings]
+
+
+def only(findings: list[dict], code: str) -> dict:
+    found = [finding for finding in findings if finding["code"] == code]
+    assert len(found) == 1, findings
+    return found[0]
+
+
+def esp(**more: object) -> Partition:
+    return Partition(**{"size": 34, "type": makedisk.ESP, "content": "vfat", **more})
+
+
+def root(**more: object) -> Partition:
+    return Partition(**{"size": 32, "type": makedisk.ROOT_X86_64, "content": "ext4", "files": makedisk.TREE, **more})
+
+
+def sound(tmp_path: pathlib.Path, *more: Partition) -> pathlib.Path:
+    return makedisk.make(tmp_path / "sound.raw", [esp(), root(), *more])
+
+
+def flip_byte(image: pathlib.Path, offset: int) -> None:
+    with open(image, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0xFF]))
+
+
+# --- The partition table ---
+
+
+def test_gpt_missing_fires(tmp_path):
+    image = tmp_path / "bare.raw"
+    image.write_bytes(bytes(makedisk.MIB))
+    makedisk.run("mkfs.ext4", "-q", "-F", image)
+    assert only(check(image), "gpt-missing")["severity"] == "error"
+
+
+def test_gpt_missing_silent(tmp_path):
+    assert "gpt-missing" not in codes(check(sound(tmp_path)))
+
+
+def make_mbr(tmp_path: pathlib.Path) -> pathlib.Path:
+    image = tmp_path / "mbr.raw"
+    with open(image, "wb") as file:
+        file.truncate(16 * makedisk.MIB)
+    makedisk.run("sfdisk", "-q", image, input="label: dos\nsize=8M, type=83\n")
+    return image
+
+
+def test_mbr_only_fires(tmp_path):
+    found = check(make_mbr(tmp_path))
+    assert only(found, "mbr-only")["severity"] == "error"
+    assert "gpt-missing" not in codes(found)
+
+
+def test_mbr_only_silent(tmp_path):
+    assert "mbr-only" not in codes(check(sound(tmp_path)))
+
+
+def test_gpt_primary_bad_fires(tmp_path):
+    image = sound(tmp_path)
+    flip_byte(image, SECTOR + 24)  # my LBA: the checksum of the header is wrong
+    found = only(check(image), "gpt-primary-bad")
+    assert found["severity"] == "error" and "backup copy is good" in found["message"]
+
+
+def test_gpt_primary_bad_fires_on_both(tmp_path):
+    image = sound(tmp_path)
+    flip_byte(image, SECTOR + 24)
+    flip_byte(image, image.stat().st_size - SECTOR + 24)
+    assert only(check(image), "gpt-primary-bad")["severity"] == "error"
+
+
+def test_gpt_primary_bad_silent(tmp_path):
+    assert "gpt-primary-bad" not in codes(check(sound(tmp_path)))
+
+
+def test_gpt_backup_misplaced_fires(tmp_path):
+    image = sound(tmp_path)
+    with open(image, "r+b") as file:
+        file.truncate(image.stat().st_size + 8 * makedisk.MIB)
+    assert only(check(image), "gpt-backup-misplaced")["severity"] == "warning"
+
+
+def test_gpt_backup_misplaced_silent(tmp_path):
+    assert "gpt-backup-misplaced" not in codes(check(sound(tmp_path)))
+
+
+def copy_backup_over(image: pathlib.Path, other: pathlib.Path) -> None:
+    """The backup copy of one image into another of the same size."""
+    with open(image, "rb") as from_file, open(other, "r+b") as to_file:
+        from_file.seek(-33 * SECTOR, os.SEEK_END)
+        to_file.seek(-33 * SECTOR, os.SEEK_END)
+        to_file.write(from_file.read())
+
+
+def test_gpt_copies_differ_fires(tmp_path):
+    image = sound(tmp_path)
+    older = tmp_path / "older.raw"
+    older.write_bytes(image.read_bytes())
+    makedisk.run("sfdisk", "-q", "--part-label", image, 2, "renamed")
+    copy_backup_over(older, image)
+    assert "gpt-copies-differ" in codes(check(image))
+
+
+def test_gpt_copies_differ_silent(tmp_path):
+    assert "gpt-copies-differ" not in codes(check(sound(tmp_path)))
+
+
+def cut_off(image: pathlib.Path) -> None:
+    """As a write is left behind its third step: the primary header points at the backup's entries."""
+    with open(image, "r+b") as file:
+        file.seek(SECTOR)
+        header = bytearray(file.read(SECTOR))
+        file.seek(-SECTOR, os.SEEK_END)
+        backup = file.read(SECTOR)
+        header[72:80] = backup[72:80]
+        header[16:20] = bytes(4)
+        header[16:20] = struct.pack("<I", zlib.crc32(bytes(header[:92])))
+        file.seek(SECTOR)
+        file.write(header)
+
+
+def test_gpt_half_written_fires(tmp_path):
+    image = sound(tmp_path)
+    cut_off(image)
+    assert only(check(image), "gpt-half-written")["severity"] == "warning"
+
+
+def test_gpt_half_written_fires_worse_when_grown(tmp_path):
+    image = sound(tmp_path)
+    cut_off(image)
+    makedisk.run("truncate", "--size", "+8M", image)
+    makedisk.run("sgdisk", "-e", image)
+    assert only(check(image), "gpt-half-written")["severity"] == "error"
+
+
+def test_gpt_half_written_silent(tmp_path):
+    assert "gpt-half-written" not in codes(check(sound(tmp_path)))
+
+
+def test_partuuid_is_type_fires(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(uuid=makedisk.ROOT_X86_64)])
+    found = only(check(image), "partuuid-is-type")
+    assert found["partition"] == 2 and "root-x86-64" in found["message"]
+
+
+def test_partuuid_is_type_silent(tmp_path):
+    assert "partuuid-is-type" not in codes(check(sound(tmp_path)))
+
+
+# --- The EFI system partition ---
+
+
+def test_esp_missing_fires(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [root()])
+    assert only(check(image), "esp-missing")["severity"] == "error"
+
+
+def test_esp_missing_silent(tmp_path):
+    assert "esp-missing" not in codes(check(sound(tmp_path)))
+
+
+def test_esp_missing_silent_on_bios(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [Partition(size=1, type=BIOS_BOOT), root()])
+    assert "esp-missing" not in codes(check(image))
+
+
+def test_esp_not_fat_fires(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(content="ext4"), root()])
+    found = only(check(image), "esp-not-fat")
+    assert found["severity"] == "error" and "ext4" in found["message"]
+
+
+def test_esp_not_fat_silent(tmp_path):
+    assert "esp-not-fat" not in codes(check(sound(tmp_path)))
+
+
+def test_esp_multiple_fires(tmp_path):
+    found = only(check(makedisk.make(tmp_path / "d.raw", [esp(), esp(), root()])), "esp-multiple")
+    assert found["severity"] == "warning" and found["partition"] == 2
+
+
+def test_esp_multiple_silent(tmp_path):
+    assert "esp-multiple" not in codes(check(sound(tmp_path)))
+
+
+def test_esp_multiple_silent_when_hidden(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(attrs="NoBlockIOProtocol"), esp(), root()])
+    assert "esp-multiple" not in codes(check(image))
+
+
+# --- Root ---
+
+
+def test_root_missing_fires(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC)])
+    found = only(check(image), "root-missing")
+    assert found["severity"] == "error" and "root=2" in found["hint"]
+
+
+def test_root_missing_silent(tmp_path):
+    assert "root-missing" not in codes(check(sound(tmp_path)))
+
+
+def test_root_foreign_arch_fires(tmp_path):
+    found = check(sound(tmp_path), "--arch", "aarch64")
+    assert only(found, "root-foreign-arch")["partition"] == 2
+    assert "root-missing" not in codes(found)
+
+
+def test_root_foreign_arch_silent(tmp_path):
+    """Also on a disk for two architectures."""
+    image = sound(tmp_path, root(type=makedisk.ROOT_ARM64))
+    assert "root-foreign-arch" not in codes(check(image, "--arch", "aarch64"))
+
+
+def test_root_multiple_fires(tmp_path):
+    image = sound(tmp_path, root(name="newer"))
+    found = only(check(image), "root-multiple")
+    assert found["partition"] == 3  # a label wins over none
+
+
+def test_root_multiple_silent(tmp_path):
+    image = sound(tmp_path, root(name="newer", attrs="GUID:63"))
+    assert "root-multiple" not in codes(check(image))
+
+
+def test_root_type_on_pv_fires(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(content="LVM2_member", files={})])
+    found = check(image)
+    assert only(found, "root-type-on-pv")["severity"] == "error"
+    assert "root-missing" not in codes(found)
+
+
+def test_root_type_on_pv_silent(tmp_path):
+    assert "root-type-on-pv" not in codes(check(sound(tmp_path)))
+
+
+def btrfs_root(**more: object) -> Partition:
+    return root(**{"size": 112, "content": "btrfs", "subvolumes": ("root", "home"), **more})
+
+
+@needs_mounts
+def test_btrfs_no_default_subvol_fires(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(), btrfs_root()])
+    assert only(check(image), "btrfs-no-default-subvol")["severity"] == "error"
+
+
+@needs_mounts
+def test_btrfs_no_default_subvol_silent(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(), btrfs_root(default="root")])
+    assert "btrfs-no-default-subvol" not in codes(check(image))
+
+
+def write_tree(tmp_path: pathlib.Path, fstab: str, **files: str) -> pathlib.Path:
+    tree = tmp_path / "tree"
+    makedisk.write_tree(tree, {**makedisk.TREE, "etc/fstab": fstab,
+                               "usr/bin/true": pathlib.Path("/usr/bin/true").read_bytes(),
+                               **{name.replace("__", "/"): text for name, text in files.items()}})
+    return tree
+
+
+def fs_uuid(number: int) -> str:
+    return f"{number:08x}-aaaa-4bbb-8ccc-dddddddddddd"  # as makedisk gives them
+
+
+def test_tmp_type_on_tmp_fires(tmp_path):
+    image = sound(tmp_path, Partition(size=32, type=TMP, content="ext4"))
+    tree = write_tree(tmp_path, f"UUID={fs_uuid(3)} /tmp ext4 defaults 0 0\n")
+    assert only(check(image, "--root", tree), "tmp-type-on-tmp")["partition"] == 3
+
+
+def test_tmp_type_on_tmp_silent(tmp_path):
+    image = sound(tmp_path, Partition(size=32, type=TMP, content="ext4"))
+    tree = write_tree(tmp_path, f"UUID={fs_uuid(3)} /var/tmp ext4 defaults 0 0\n")
+    assert "tmp-type-on-tmp" not in codes(check(image, "--root", tree))
+
+
+# --- Plan and apply ---
+
+
+def plan(image: object, *more: object, exit_codes: tuple[int, ...] = (0, 1)) -> list[dict]:
+    return dps_tag("plan", image, *more, codes=exit_codes)["findings"]
+
+
+def test_assigned_content_unknown_fires(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [Partition(size=8)])
+    assert only(plan(image, "home=1"), "assigned-content-unknown")["severity"] == "warning"
+
+
+def test_assigned_content_unknown_silent(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [Partition(size=8), Partition(size=32, content="ext4")])
+    assert plan(image, "home=2", "bios-boot=1") == []
+
+
+def test_root_no_auto_fires(tmp_path):
+    assert "root-no-auto" in codes(plan(sound(tmp_path), "root:x86_64=2,no-auto"))
+
+
+def test_root_no_auto_silent(tmp_path):
+    assert "root-no-auto" not in codes(plan(sound(tmp_path), "root:x86_64=2"))
+
+
+ROOT_LINE = f"UUID={fs_uuid(2)} / ext4 defaults 0 0\n"
+
+
+def test_detected_skipped_fires(tmp_path):
+    tree = write_tree(tmp_path, ROOT_LINE + "UUID=12345678-1234-1234-1234-123456789abc /home ext4 defaults 0 0\n")
+    found = only(plan(sound(tmp_path), "--root", tree), "detected-skipped")
+    assert found["severity"] == "info" and "/home" in found["message"]
+
+
+def test_detected_skipped_silent(tmp_path):
+    tree = write_tree(tmp_path, ROOT_LINE + "tmpfs /tmp tmpfs defaults 0 0\n")
+    assert plan(sound(tmp_path), "--root", tree) == []
+
+
+def fat_boot_tree(tmp_path: pathlib.Path) -> pathlib.Path:
+    return write_tree(tmp_path, ROOT_LINE + "UUID=ABCD-0001 /boot vfat defaults 0 0\n")
+
+
+def test_boot_unclear_fires(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(type=makedisk.GENERIC), root()])
+    found = only(plan(image, "--root", fat_boot_tree(tmp_path)), "boot-unclear")
+    assert "esp=1" in found["hint"] and "xbootldr=1" in found["hint"]
+
+
+def test_boot_unclear_silent(tmp_path):
+    """It is XBOOTLDR where another partition is the ESP."""
+    image = makedisk.make(tmp_path / "d.raw", [esp(type=makedisk.GENERIC), root(), esp()])
+    assert "boot-unclear" not in codes(plan(image, "--root", fat_boot_tree(tmp_path)))
+
+
+def ext4_boot_tree(tmp_path: pathlib.Path) -> pathlib.Path:
+    return write_tree(tmp_path, ROOT_LINE + f"UUID={fs_uuid(3)} /boot ext4 defaults 0 0\n")
+
+
+def test_xbootldr_not_fat_fires(tmp_path):
+    image = sound(tmp_path, Partition(size=32, type=makedisk.XBOOTLDR, content="ext4"))
+    found = only(plan(image, "--root", ext4_boot_tree(tmp_path)), "xbootldr-not-fat")
+    assert found["partition"] == 3
+
+
+def test_xbootldr_not_fat_silent(tmp_path):
+    """An ext4 /boot without the type never gets it, and there is nothing to say."""
+    image = sound(tmp_path, Partition(size=32, content="ext4"))
+    document = dps_tag("plan", image, "--root", ext4_boot_tree(tmp_path))
+    assert document["findings"] == [] and document["changes"] == []
+
+
+def test_tree_on_no_disk_fires(tmp_path):
+    document = dps_tag("plan", "--root", write_tree(tmp_path, ""), codes=(0,))
+    assert only(document["findings"], "tree-on-no-disk")["severity"] == "info"
+    assert document["disk"] is None and document["changes"] == []
+
+
+def test_tree_on_no_disk_silent(tmp_path):
+    assert "tree-on-no-disk" not in codes(plan(sound(tmp_path), "--root", write_tree(tmp_path, ROOT_LINE)))
+
+
+@needs_mounts
+def test_btrfs_default_kept_fires(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(), btrfs_root(default="root")])
+    found = only(plan(image, "root:x86_64=2", "--btrfs-default", "keep"), "btrfs-default-kept")
+    assert found["severity"] == "info"
+
+
+@needs_mounts
+def test_btrfs_default_kept_silent(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(), btrfs_root()])
+    assert "btrfs-default-kept" not in codes(plan(image, "root:x86_64=2"))
+
+
+def test_btrfs_default_unseen_fires(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(content="crypto_LUKS", files={})])
+    assert only(plan(image, "root:x86_64=2"), "btrfs-default-unseen")["severity"] == "info"
+
+
+def test_btrfs_default_unseen_silent(tmp_path):
+    assert "btrfs-default-unseen" not in codes(plan(sound(tmp_path), "root:x86_64=2"))
+
+
+@contextlib.contextmanager
+def attached(image: pathlib.Path):
+    loop = makedisk.run("losetup", "--find", "--show", image).strip()
+    try:
+        makedisk.run("partx", "--add", loop)
+        yield loop
+    finally:
+        subprocess.run(["partx", "--delete", loop], env=makedisk.path_of_tools(), capture_output=True, check=False)
+        makedisk.run("losetup", "--detach", loop)
+
+
+@needs_mounts
+def test_udev_not_updated_fires(tmp_path):
+    if os.path.exists("/run/udev/control"):
+        pytest.skip("SKIP: udev runs here")
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC)])
+    with attached(image) as loop:
+        document = dps_tag("apply", loop, "root:x86_64=2", "--backup", "none")
+    assert "udev-not-updated" in codes(document["findings"])
+
+
+def test_udev_not_updated_silent(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC)])
+    document = dps_tag("apply", image, "root:x86_64=2")
+    assert document["applied"] and "udev-not-updated" not in codes(document["findings"])
