@@ -56,10 +56,11 @@ class Bench:
     def prepare(self, commands, words: dict[str, str]) -> None:
         """Runs the commands of a case on its copy of the disk."""
         for command in commands:
-            filled = [word.format(**words) for word in command]
+            status = command[0] if isinstance(command[0], int) else 0
+            filled = [word.format(**words) for word in command if isinstance(word, str)]
             if filled[0] == "dps-tag":
                 filled[0] = str(self.dps_tag)
-            cache.run(*filled)
+            cache.run(*filled, status=status)
 
     def disk(self, wanted: recipe.Recipe, place: str) -> tuple[pathlib.Path, dict]:
         """A copy of a built disk, and the facts about it."""
@@ -71,14 +72,16 @@ class Bench:
         with tempfile.TemporaryDirectory(prefix="libdps-vm-", dir=cache.directory("work")) as place:
             disk, facts = self.disk(case.recipe, place)
             if case.entry:
-                recipe.select_entry(disk, case.entry)
-            self.prepare(case.prepare, {"disk": str(disk), "usr_hash": facts.get("usr_hash", "")})
+                recipe.select_entry(case.recipe, disk, case.entry)
+            words = {"disk": str(disk), "place": place, "usr_hash": facts.get("usr_hash", "")}
+            self.prepare(case.prepare, words)
             return boot(case.name, self.logs, [qemu.Drive(disk)], arch=case.recipe.arch)
 
     def run_installation(self, case) -> dict:
         """An installer's %post in a machine, then a boot of what it left: two records."""
         with tempfile.TemporaryDirectory(prefix="libdps-vm-", dir=cache.directory("work")) as place:
             disk, facts = self.disk(case.recipe, place)
+            recipe.select_entry(case.recipe, disk, case.entry)
             root = facts["partitions"][1]
             where = f"offset={root['start_mib'] << 20},sizelimit={root['size_mib'] << 20}"
             with filesystem.mounted(disk, where, "subvol=root") as tree:

@@ -8,6 +8,7 @@ import pytest
 
 import bench
 import matrix
+from image import cache
 
 HERE = pathlib.Path(__file__).resolve().parent
 TOP = HERE.parent.parent
@@ -78,6 +79,8 @@ def seen(request):
         return request.config.vm_queue.result(name)
     except bench.UNAVAILABLE as error:
         pytest.skip(str(error))
+    except cache.CommandFailed as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture

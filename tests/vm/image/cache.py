@@ -21,6 +21,10 @@ KEPT_UNUSED = 14 * 24 * 3600  # seconds
 GUEST = HERE.parent / "guest"
 
 
+class CommandFailed(RuntimeError):
+    """A tool that did not end as it had to, with what it said."""
+
+
 def directory(*names: str) -> pathlib.Path:
     """A directory of the cache: $LIBDPS_CACHE, or libdps in the user's cache."""
     home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
@@ -80,14 +84,16 @@ def prune() -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def run(*command, stdin=subprocess.DEVNULL, **options) -> str:
+def run(*command, stdin=subprocess.DEVNULL, status=0, **options) -> str:
     """Runs a tool and returns what it said; what it complained of is in the exception."""
     words = [os.fspath(word) for word in command]
     done = subprocess.run(
         words, stdin=stdin, capture_output=True, text=True, errors="replace", **options
     )
-    if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(words)}: exit {done.returncode}: {done.stderr.strip()}")
+    if done.returncode != status:
+        raise CommandFailed(
+            f"{' '.join(words)}: exit {done.returncode}, wanted {status}: {done.stderr.strip()}"
+        )
     return done.stdout
 
 

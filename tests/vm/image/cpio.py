@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Writes the archive format of an initial RAM disk ("newc": initramfs-buffer-format.rst of the kernel)."""
+"""Writes the archive of an initial RAM disk ("newc", initramfs-buffer-format.rst of the kernel)."""
 
 import stat
 

@@ -81,7 +81,7 @@ FEATURES = {
     "luks": {
         "programs": [f"{SYSTEMD}/systemd-cryptsetup", *DEVICE_MAPPER["programs"]],
         "rules": DEVICE_MAPPER["rules"],
-        "units": ["cryptsetup.target", "cryptsetup-pre.target"],
+        "units": ["cryptsetup.target"],
         "modules": ["dm_crypt", "xts", "aes_generic", "ecb", "sha256_generic", "algif_skcipher"],
     },
     # usrhash= on the command line.
@@ -93,7 +93,7 @@ FEATURES = {
             *DEVICE_MAPPER["programs"],
         ],
         "rules": DEVICE_MAPPER["rules"],
-        "units": ["veritysetup.target", "veritysetup-pre.target"],
+        "units": ["veritysetup.target"],
         "modules": ["dm_verity", "sha256_generic"],
     },
 }
@@ -115,6 +115,7 @@ def build(
             files.add(program)
         for unit in feature["units"]:
             files.add(f"{UNITS}/{unit}")
+            files.link(f"{UNITS}/sysinit.target.wants/{unit}", f"../{unit}")
         for rule in feature["rules"]:
             files.add(f"usr/lib/udev/rules.d/{rule}.rules")
     if luks_key:

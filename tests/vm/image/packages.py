@@ -88,7 +88,7 @@ class Archive:
         (self.state / "sources.list").write_text("\n".join(lines) + "\n")
         try:
             self._apt("apt-get", "-qq", "-oAPT::Update::Error-Mode=any", "update", timeout=300)
-        except (RuntimeError, FileNotFoundError) as error:
+        except (cache.CommandFailed, subprocess.TimeoutExpired) as error:
             if not stamp.exists():
                 raise Unavailable(f"package lists of {self.suite} {self.architecture}: {error}")
             return
@@ -130,7 +130,8 @@ class Archive:
         absent = [package for package in packages if not package.path.exists()]
         if not absent:
             return
-        with tempfile.TemporaryDirectory(dir=cache.directory("packages"), prefix=".new-") as scratch:
+        place = cache.directory("packages")
+        with tempfile.TemporaryDirectory(dir=place, prefix=".new-") as scratch:
             try:
                 self._apt(
                     "apt-get",
@@ -140,7 +141,7 @@ class Archive:
                     cwd=scratch,
                     timeout=900,
                 )
-            except RuntimeError as error:
+            except (cache.CommandFailed, subprocess.TimeoutExpired) as error:
                 raise Unavailable(f"{self.suite} {self.architecture}: {error}")
             for package in absent:
                 # Its own time is that of its upload: what counts is when it was wanted.
@@ -150,7 +151,11 @@ class Archive:
     def tree(self, names: list[str]) -> pathlib.Path:
         """A directory with these packages unpacked, /usr merged, for reading only."""
         packages = self.resolve(names)
-        digests = sorted(package.sha256 for package in packages)
+        inputs = {
+            "packages": sorted(package.sha256 for package in packages),
+            "pruned": NOT_UNPACKED,
+            "usr": "merged",
+        }
 
         def unpack(path: pathlib.Path) -> None:
             self.download(packages)
@@ -160,7 +165,7 @@ class Archive:
             for name in NOT_UNPACKED:
                 shutil.rmtree(path / name, ignore_errors=True)
 
-        return cache.make_once("trees", {"packages": digests, "pruned": NOT_UNPACKED, "usr": "merged"}, unpack)
+        return cache.make_once("trees", inputs, unpack)
 
 
 def _unpack(package: pathlib.Path, path: pathlib.Path) -> None:

@@ -12,7 +12,7 @@ import pathlib
 import shutil
 import tempfile
 
-from . import cache, filesystem, initrd, modules, packages, uki
+from . import cache, filesystem, grub, initrd, modules, packages, uki
 from .filesystem import Partition
 
 COMMAND_LINE = "console={console} panic=-1 quiet systemd.show_status=1 rw"
@@ -39,9 +39,12 @@ PLATFORMS = {
     },
 }
 SYSTEM_PACKAGES = """
-busybox-static dosfstools e2fsprogs kmod libc-bin mount systemd systemd-sysv udev util-linux
+busybox-static dosfstools e2fsprogs kmod libc-bin libkmod2 liblzma5 libzstd1 mount systemd
+systemd-sysv udev util-linux
 """.split()
-SMALL_PACKAGES = ["systemd", "udev", "kmod", "busybox-static", "systemd-boot-efi"]
+SMALL_PACKAGES = """
+busybox-static kmod libkmod2 liblzma5 libzstd1 systemd systemd-boot-efi udev
+""".split()
 APPLETS = "awk cat cut dmesg echo grep ls poweroff sh sync tail tr uname sed readlink".split()
 OS_RELEASE = 'ID=test\nNAME=Test\nVERSION_ID=1\nPRETTY_NAME="Test system"\n'
 
@@ -61,7 +64,7 @@ class Recipe:
     second_root: bool = False  # another ext4 system, which reports itself as such
     usr_verity: bool = False  # /usr and its hashes, usrhash= in the UKI
     xbootldr: bool = False  # kernels on a vfat partition of their own
-    loader: str = "systemd-boot"  # systemd-boot; none: the UKI is the fallback loader itself
+    loader: str = "systemd-boot"  # or grub, grub-without-bli; none: the UKI is in its place
     arch: str = "x86_64"
     suite: str = "bookworm"
 
@@ -157,7 +160,7 @@ def _make_disk(recipe: Recipe, shop: Workshop, scratch: pathlib.Path, result: pa
     esp.mkdir()
     boot.mkdir(exist_ok=True)
     _put_kernels(recipe, shop, scratch, boot, command_line)
-    _put_loader(recipe, shop, esp, boot)
+    _put_loader(recipe, shop, esp, boot, command_line)
 
     filesystem.vfat(scratch / "esp.img", recipe.esp_mib, "ESP", esp)
     partitions.insert(0, Partition("ESP", scratch / "esp.img", filesystem.ESP_TYPE))
@@ -331,24 +334,36 @@ def _put_kernels(recipe, shop, scratch, boot: pathlib.Path, command_line: str) -
     )
 
 
-def _put_loader(recipe, shop, esp: pathlib.Path, boot: pathlib.Path) -> None:
+def _put_loader(recipe, shop, esp: pathlib.Path, boot: pathlib.Path, command_line: str) -> None:
+    """What the firmware starts: the loader of last resort, as no entry is in its variables."""
     fallback = esp / "EFI/BOOT" / shop.platform["fallback"]
     fallback.parent.mkdir(parents=True)
     if recipe.loader == "none":
         (boot / "EFI/Linux/test-uki.efi").rename(fallback)
-        return
+    elif recipe.loader == "systemd-boot":
+        (esp / "loader").mkdir(exist_ok=True)
+        (esp / "EFI/systemd").mkdir(parents=True)
+        shutil.copy(shop.boot_file("loader"), fallback)
+        shutil.copy(shop.boot_file("loader"), esp / "EFI/systemd" / shop.platform["loader"])
+    else:
+        fallback.write_bytes(grub.image(with_bli=recipe.loader == "grub"))
+        (esp / "EFI/grub").mkdir()
+        (esp / "EFI/grub/grub.cfg").write_text(
+            grub.CONFIGURATION.format(command_line=command_line)
+        )
 
-    (esp / "loader").mkdir(exist_ok=True)
-    (esp / "EFI/systemd").mkdir(parents=True)
-    shutil.copy(shop.boot_file("loader"), fallback)
-    shutil.copy(shop.boot_file("loader"), esp / "EFI/systemd" / shop.platform["loader"])
-    # No menu: the tests write the entry that they want into the copy they boot.
-    (esp / "loader/loader.conf").write_text("timeout 0\ndefault test-uki.efi\n")
+
+# Without a menu: each test writes the entry that it wants into the copy it boots.
+SELECTION = {
+    "systemd-boot": ("::/loader/loader.conf", "timeout 0\ndefault {entry}\n"),
+    "grub": ("::/EFI/grub/entry.cfg", "set default={entry}\n"),
+}
 
 
-def select_entry(image: pathlib.Path, entry: str) -> None:
+def select_entry(recipe: Recipe, image: pathlib.Path, entry: str) -> None:
     """Makes the loader of a disk boot this entry; the ESP begins at 1 MiB on all of them."""
-    with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
-        file.write(f"timeout 0\ndefault {entry}\n")
+    name, text = SELECTION[recipe.loader.removesuffix("-without-bli")]
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(text.format(entry=entry))
         file.flush()
-        cache.run("mcopy", "-o", "-i", f"{image}@@1M", file.name, "::/loader/loader.conf")
+        cache.run("mcopy", "-o", "-i", f"{image}@@1M", file.name, name)
