@@ -341,9 +341,6 @@ find_chunk(const Chunk *chunks, guint n, uint64_t logical)
 	return NULL;
 }
 
-static gboolean search_floor(DpsBtrfsFs *self, const DpsBtrfsRoot *root, const DpsBtrfsKey *key,
-			     DpsBtrfsItem *out, GError **error);
-
 static const Chunk *
 get_chunk(DpsBtrfsFs *self, uint64_t logical, gboolean only_system, GError **error)
 {
@@ -358,7 +355,8 @@ get_chunk(DpsBtrfsFs *self, uint64_t logical, gboolean only_system, GError **err
 		return chunk;
 
 	/* The chunk tree itself is in system chunks, so that this does not come back here. */
-	if (only_system || !search_floor(self, &self->chunk_tree, &key, &item, error)) {
+	if (only_system ||
+	    !dps_btrfs_fs_search_floor(self, &self->chunk_tree, &key, &item, error)) {
 		if (only_system)
 			dps_throw(error, DPS_ERROR_CORRUPT,
 				  "address %" PRIu64 ": in no system chunk", logical);
@@ -450,6 +448,34 @@ dps_btrfs_fs_map(DpsBtrfsFs *self, uint64_t logical, uint32_t size,
 		 uint64_t places[DPS_BTRFS_MAX_COPIES], guint *n_places, GError **error)
 {
 	return map(self, logical, size, FALSE, places, n_places, error);
+}
+
+gboolean
+dps_btrfs_fs_read(DpsBtrfsFs *self, uint64_t logical, void *buffer, size_t size, GError **error)
+{
+	uint64_t places[DPS_BTRFS_MAX_COPIES];
+	g_autoptr(GError) first_error = NULL;
+	guint n_places;
+
+	if (size > UINT32_MAX)
+		return dps_throw(error, DPS_ERROR_CORRUPT,
+				 "address %" PRIu64 ": %" G_GSIZE_FORMAT " bytes", logical, size);
+	if (!dps_btrfs_fs_map(self, logical, (uint32_t)size, places, &n_places, error))
+		return FALSE;
+	for (guint i = 0; i < n_places; i++)
+		if (dps_region_read(&self->region, places[i], buffer, size,
+				    first_error ? NULL : &first_error))
+			return TRUE;
+
+	g_propagate_error(error, g_steal_pointer(&first_error));
+	return FALSE;
+}
+
+void
+dps_btrfs_fs_renew(DpsBtrfsFs *self)
+{
+	self->bytes_left = MAX_BYTES_READ;
+	self->visits_left = MAX_VISITS;
 }
 
 /* Tree blocks */
@@ -741,10 +767,9 @@ dps_btrfs_fs_search(DpsBtrfsFs *self, const DpsBtrfsRoot *root, const DpsBtrfsKe
 	return TRUE;
 }
 
-/* The last item with a key of at most @key; its node is NULL when there is none. */
-static gboolean
-search_floor(DpsBtrfsFs *self, const DpsBtrfsRoot *root, const DpsBtrfsKey *key, DpsBtrfsItem *out,
-	     GError **error)
+gboolean
+dps_btrfs_fs_search_floor(DpsBtrfsFs *self, const DpsBtrfsRoot *root, const DpsBtrfsKey *key,
+			  DpsBtrfsItem *out, GError **error)
 {
 	DpsBtrfsKey next;
 	gboolean has_next;

@@ -167,6 +167,10 @@ gboolean dps_btrfs_super_parse(const uint8_t *bytes, uint64_t offset, DpsBtrfsSu
 gboolean dps_btrfs_fs_search(DpsBtrfsFs *self, const DpsBtrfsRoot *root, const DpsBtrfsKey *from,
 			     DpsBtrfsItem *out, GError **error);
 
+/* The last item with a key of at most @key, else as dps_btrfs_fs_search(). */
+gboolean dps_btrfs_fs_search_floor(DpsBtrfsFs *self, const DpsBtrfsRoot *root,
+				   const DpsBtrfsKey *key, DpsBtrfsItem *out, GError **error);
+
 /* The item behind @item, as dps_btrfs_fs_search() gives it. */
 gboolean dps_btrfs_fs_next(DpsBtrfsFs *self, const DpsBtrfsRoot *root, DpsBtrfsItem *item,
 			   GError **error);
@@ -209,6 +213,24 @@ gboolean dps_btrfs_item_next_entry(const DpsBtrfsItem *item, uint32_t *at, DpsBt
  */
 gboolean dps_btrfs_fs_map(DpsBtrfsFs *self, uint64_t logical, uint32_t size,
 			  uint64_t places[DPS_BTRFS_MAX_COPIES], guint *n_places, GError **error);
+
+/**
+ * dps_btrfs_fs_read:
+ * @self: a file system
+ * @logical: an address of the file system
+ * @buffer: room for @size bytes
+ * @size: bytes, at most 4 GiB; all must be in one chunk
+ * @error: as for dps_btrfs_fs_map(); %DPS_ERROR_IO
+ *
+ * Data as it lies there, from its first copy that can be read.
+ *
+ * Returns: %TRUE on success
+ */
+gboolean dps_btrfs_fs_read(DpsBtrfsFs *self, uint64_t logical, void *buffer, size_t size,
+			   GError **error);
+
+/* Gives back what may be read in all: each new question may cost as much as the first. */
+void dps_btrfs_fs_renew(DpsBtrfsFs *self);
 
 /**
  * dps_btrfs_fs_verify_node:

@@ -8,10 +8,12 @@
  *
  * and instead of list: default; of (the subvolume of a directory); check ID; needs ID; set ID;
  * edits ID (what set would write: offset, size, old and new bytes, one edit a line); finish (a
- * journal that is there).
+ * journal that is there); and of the files below subvolume ID of an image (0: the default): cat ID
+ * PATH, ls ID PATH (kind, mode, size, name), attr ID PATH NAME.
  */
 #include <dps/error.h>
 #include "format/btrfs-edit.h"
+#include "target/btrfs-files.h"
 #include "target/journal.h"
 #include "target/subvolume.h"
 
@@ -93,6 +95,65 @@ finish(const char *path, GError **error)
 	return TRUE;
 }
 
+static gboolean
+cat(DpsFiles *files, const char *path, GError **error)
+{
+	size_t size;
+	g_autofree char *bytes = dps_files_read(files, path, 64 << 20, &size, error);
+
+	return bytes && fwrite(bytes, 1, size, stdout) == size;
+}
+
+static gboolean
+ls(DpsFiles *files, const char *path, GError **error)
+{
+	g_autoptr(GPtrArray) infos = dps_files_list(files, path, error);
+
+	for (guint i = 0; infos && i < infos->len; i++) {
+		const DpsFileInfo *info = g_ptr_array_index(infos, i);
+
+		printf("%c %o %" PRIu64 " %s\n", "fdlo"[info->kind], info -> mode, info -> size,
+		       info -> name);
+	}
+	return infos != NULL;
+}
+
+static gboolean
+attr(DpsFiles *files, const char *path, const char *name, GError **error)
+{
+	g_autoptr(GBytes) value = NULL;
+
+	if (!dps_files_get_attribute(files, path, name, &value, error))
+		return FALSE;
+	if (value)
+		fwrite(g_bytes_get_data(value, NULL), 1, g_bytes_get_size(value), stdout);
+	return TRUE;
+}
+
+/* Returns: whether @command is one about files; then @ok says how it went. */
+static gboolean
+do_files(const DpsRegion *region, char **argv, gboolean *ok, GError **error)
+{
+	static const char *const commands[] = { "cat", "ls", "attr", NULL };
+	g_autoptr(DpsFiles) files = NULL;
+
+	if (!g_strv_contains(commands, argv[3]))
+		return FALSE;
+	*ok = FALSE;
+	if (!argv[4] || !argv[5])
+		return TRUE;
+	files = dps_btrfs_open_files(region, strtoull(argv[4], NULL, 0), error);
+	if (!files)
+		return TRUE;
+	if (strcmp(argv[3], "cat") == 0)
+		*ok = cat(files, argv[5], error);
+	else if (strcmp(argv[3], "ls") == 0)
+		*ok = ls(files, argv[5], error);
+	else
+		*ok = attr(files, argv[5], argv[6] ? argv[6] : "", error);
+	return TRUE;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -116,6 +177,8 @@ main(int argc, char **argv)
 	region = dps_region_over_fd(fd, start, (uint64_t)lseek(fd, 0, SEEK_END) - start);
 	if (strcmp(command, "edits") == 0)
 		return print_edits(&region, id, &error) ? 0 : fail(error);
+	if (do_files(&region, argv, &ok, &error))
+		return ok ? 0 : error ? fail(error) : 2;
 	if (strcmp(command, "of") == 0) {
 		if (!dps_btrfs_subvolume_of_fd(fd, &id, &text, &error))
 			return fail(error);

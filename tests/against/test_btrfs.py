@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -317,3 +318,106 @@ def test_as_nobody(tmp_path: Path) -> None:
         assert image.tool(own / "image", 0, "default")[1] == "257\n"
     finally:
         image.run("rm", "-r", own)
+
+
+def make_files(top: Path) -> None:
+    """Contents of every shape that the kernel writes, below subvolume root."""
+    root = top / "root"
+    (root / "etc").mkdir()
+    (root / "usr/lib").mkdir(parents=True)
+    (root / "etc/empty").write_text("")
+    (root / "etc/small").write_text("ID=test\n")
+    (root / "etc/text").write_text("the same line again and again\n" * 60)
+    (root / "etc/long").write_text("the same line again and again\n" * 30000)
+    (root / "etc/random").write_bytes(os.urandom(700_001))
+    with (root / "etc/sparse").open("wb") as file:
+        file.seek(300_000)
+        file.write(b"in the middle")
+        file.seek(200_000, os.SEEK_CUR)
+        file.write(b"at the end")
+        file.truncate(1_000_000)
+    image.run("fallocate", "-l", "50000", root / "etc/allocated")
+    image.run("sync", "-f", top)
+    # An extent that is shared in part: its offset is not 0.
+    image.run("cp", "--reflink=always", root / "etc/long", root / "etc/shared")
+    with (root / "etc/shared").open("r+b") as file:
+        file.seek(65536)
+        file.write(b"#" * 5000)
+    (root / "etc/os-release").symlink_to("../usr/lib/os-release")
+    (root / "usr/lib/os-release").write_text("ID=fedora\nVERSION_ID=40\n")
+    (root / "etc/absolute").symlink_to("/usr/lib/os-release")
+    (root / "etc/out").symlink_to("../../../../etc/small")
+    (root / "etc/loop").symlink_to("loop")
+    (root / "etc/n\udcffme").write_text("no text")
+    for i in range(300):
+        (root / f"usr/lib/file{i}").write_text(str(i))
+    os.setxattr(root, "user.validatefs.gpt_label", b"root-x86-64")
+    (root / "etc/small").chmod(0o640)
+    image.run("sync", "-f", top)
+
+
+@pytest.mark.parametrize("compress", ["no", "zlib", "zstd", "zstd:15", "lzo"])
+@pytest.mark.parametrize("shape", ["defaults", "4k-dup", "mixed-single"])
+def test_files(compress: str, shape: str, tmp_path: Path) -> None:
+    size, *options = SHAPES[shape]
+    path = image.make(tmp_path / "image", size, *options)
+    option = "" if compress == "no" else f"compress-force={compress}"
+    with image.mounted(path, tmp_path / "mnt", option) as top:
+        image.fill(top)
+        make_files(top)
+        contents = {
+            str(file.relative_to(top)): file.read_bytes()
+            for file in (top / "root").rglob("*")
+            if file.is_file() and not file.is_symlink() and "\udcff" not in file.name
+        }
+        names = sorted(os.fsencode(name) for name in os.listdir(top / "root/etc"))
+
+    target = by_name(path, "root")
+    n_read = 0
+    for name, expected in contents.items():
+        inside = name.removeprefix("root")
+        for subvolume, asked in ((target, inside), (5, "/" + name)):
+            result = subprocess.run(
+                [image.TOOL, path, "0", "cat", str(subvolume), asked], capture_output=True
+            )
+            if compress == "lzo" and result.returncode:
+                assert b"lzo" in result.stderr and b"--root" in result.stderr
+                continue
+            assert (result.returncode, result.stderr) == (0, b""), name
+            assert result.stdout == expected, name
+            n_read += 1
+    assert n_read > (0 if compress == "lzo" else 600)
+
+    if compress != "lzo":
+        release = "ID=fedora\nVERSION_ID=40\n"
+        for name in "/etc/os-release", "/etc/absolute":
+            assert image.tool(path, 0, "cat", target, name) == (0, release, "")
+        assert image.tool(path, 0, "cat", target, "/etc/out")[1] == "ID=test\n"
+    code, _, err = image.tool(path, 0, "cat", target, "/etc/loop")
+    assert code == 3 and err
+    result = subprocess.run(
+        [image.TOOL, path, "0", "ls", str(target), "/etc"], capture_output=True
+    )
+    listed = sorted(line.split(b" ", 3)[3] for line in result.stdout.splitlines())
+    assert listed == sorted(n.replace(b"\xff", b"\xef\xbf\xbd") for n in names)
+    assert b"f 640 8 small" in result.stdout.splitlines()
+    assert b"l 777 0 os-release" in result.stdout.splitlines()
+    attribute = image.tool(path, 0, "attr", target, "/", "user.validatefs.gpt_label")
+    assert attribute == (0, "root-x86-64", "")
+    assert image.tool(path, 0, "attr", target, "/", "user.none") == (0, "", "")
+
+
+def test_show_reads_little(tmp_path: Path) -> None:
+    """What a list of the subvolumes of a large file system costs."""
+    if not shutil.which("strace"):
+        pytest.skip("SKIP: no strace: install it")
+    path = image.make(tmp_path / "image", "20G")
+    with image.mounted(path, tmp_path / "mnt") as top:
+        image.fill(top)
+        make_files(top)
+    result = subprocess.run(
+        ["strace", "-e", "trace=pread64", image.TOOL, path, "0", "list"],
+        capture_output=True, text=True,
+    )
+    sizes = [int(line.rsplit("=", 1)[1]) for line in result.stderr.splitlines() if "pread64" in line]
+    assert 0 < sum(sizes) < 256 << 10

@@ -29,6 +29,8 @@ DOORS = {
     "et/": {"libdps/target/ext4.c"},
     "gcrypt.h": {"libdps/format/checksum.c"},
     "xxhash.h": {"libdps/format/checksum.c"},
+    "zlib.h": {"libdps/format/decompress.c"},
+    "zstd.h": {"libdps/format/decompress.c"},
     "jansson.h": {"libdps/decide/backup.c", "libdps/format/verity.c", "cli/json.c"},
     "libsmartcols/": {"cli/text.c"},
 }

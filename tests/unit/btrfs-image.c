@@ -122,6 +122,34 @@ add_backref(Leaf *leaf, uint64_t id, uint64_t parent, uint64_t dir, const char *
 }
 
 static void
+add_inode(Leaf *leaf, uint64_t number, uint32_t mode, uint64_t size)
+{
+	uint8_t *p = leaf_add(leaf, number, DPS_BTRFS_INODE_ITEM, 0, 160);
+
+	dps_store_le64(p + 16, size);
+	dps_store_le32(p + 52, mode);
+}
+
+/* An attribute has its name as its value. */
+static void
+add_name(Leaf *leaf, uint64_t number, uint8_t type, const char *name, uint64_t inode)
+{
+	const uint32_t size = (uint32_t)strlen(name);
+	const gboolean is_attribute = type == DPS_BTRFS_XATTR_ITEM;
+	uint64_t hash = dps_crc32c_feed(~1u, (const uint8_t *)name, size);
+	uint8_t *p = leaf_add(leaf, number, type, type == DPS_BTRFS_DIR_INDEX ? 2 : hash,
+			      30 + size + (is_attribute ? size : 0));
+
+	if (!is_attribute)
+		store_key(p, inode, DPS_BTRFS_INODE_ITEM, 0);
+	store_le16(p + 25, is_attribute ? (uint16_t)size : 0);
+	store_le16(p + 27, (uint16_t)size);
+	memcpy(p + 30, name, size);
+	if (is_attribute)
+		memcpy(p + 30 + size, name, size);
+}
+
+static void
 make_trees(BtrfsImage *self)
 {
 	static const char name[] = "default";
@@ -154,11 +182,24 @@ make_trees(BtrfsImage *self)
 	leaf_put(self, &leaf, self->roots);
 
 	leaf = leaf_new(self, BTRFS_IMAGE_ROOTS + self->node_size, DPS_BTRFS_FS_TREE);
-	p = leaf_add(&leaf, 256, DPS_BTRFS_INODE_ITEM, 0, 160);
-	dps_store_le32(p + 52, 040755);
+	add_inode(&leaf, 256, 040755, 0);
+	add_name(&leaf, 256, DPS_BTRFS_DIR_ITEM, "file", 258);
+	add_name(&leaf, 256, DPS_BTRFS_DIR_INDEX, "file", 258);
+	add_inode(&leaf, 257, 040755, 0);
 	p = leaf_add(&leaf, 257, DPS_BTRFS_INODE_REF, 256, 11);
 	store_le16(p + 8, 1);
 	p[10] = 'd';
+	add_inode(&leaf, 258, 0100644, BTRFS_IMAGE_FILE_SIZE);
+	add_name(&leaf, 258, DPS_BTRFS_XATTR_ITEM, "user.x", 0);
+	p = leaf_add(&leaf, 258, DPS_BTRFS_EXTENT_DATA, 4096, 53);
+	dps_store_le64(p + 8, 4096);
+	p[20] = 1;
+	dps_store_le64(p + 21, BTRFS_IMAGE_DATA);
+	dps_store_le64(p + 29, 4096);
+	dps_store_le64(p + 45, 4096);
+	for (guint i = 0; i < self->n_copies; i++)
+		memset(self->bytes + metadata_at[i] + (BTRFS_IMAGE_DATA - BTRFS_IMAGE_ROOTS), 'x',
+		       4096);
 	leaf_put(self, &leaf, self->tops);
 }
 
@@ -251,7 +292,7 @@ btrfs_image_sum_leaf(BtrfsImage *self, const uint64_t *places)
 }
 
 uint8_t *
-btrfs_image_find(BtrfsImage *self, uint64_t place, uint64_t objectid, uint8_t type)
+btrfs_image_find_item(BtrfsImage *self, uint64_t place, uint64_t objectid, uint8_t type)
 {
 	uint8_t *leaf = self->bytes + place;
 
@@ -259,7 +300,15 @@ btrfs_image_find(BtrfsImage *self, uint64_t place, uint64_t objectid, uint8_t ty
 		uint8_t *item = leaf + 101 + 25 * i;
 
 		if (dps_load_le64(item) == objectid && item[8] == type)
-			return leaf + 101 + dps_load_le32(item + 17);
+			return item;
 	}
 	g_assert_not_reached();
+}
+
+uint8_t *
+btrfs_image_find(BtrfsImage *self, uint64_t place, uint64_t objectid, uint8_t type)
+{
+	const uint8_t *item = btrfs_image_find_item(self, place, objectid, type);
+
+	return self->bytes + place + 101 + dps_load_le32(item + 17);
 }

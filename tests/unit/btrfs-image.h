@@ -12,6 +12,9 @@
  *	257  root/inner
  *	258  d/snap	 a read-only snapshot
  *	259  		 deleted, its root item is still there
+ *
+ * All of them share one tree, with a file "file": a hole of 4096 bytes, then 4096 times 'x'; its
+ * attribute "user.x" has its own name as its value.
  */
 typedef struct {
 	/* set before making */
@@ -31,6 +34,8 @@ typedef struct {
 } BtrfsImage;
 
 #define BTRFS_IMAGE_ROOTS UINT64_C(0x1000000) /* logical addresses: root tree, top level tree */
+#define BTRFS_IMAGE_DATA UINT64_C(0x1400000)
+#define BTRFS_IMAGE_FILE_SIZE 8192
 #define BTRFS_IMAGE_GENERATION 9
 
 void btrfs_image_make(BtrfsImage *self);
@@ -41,6 +46,9 @@ DpsRegion btrfs_image_region(const BtrfsImage *self);
 void btrfs_image_sum(BtrfsImage *self, uint64_t at, size_t size);
 void btrfs_image_sum_supers(BtrfsImage *self);
 void btrfs_image_sum_leaf(BtrfsImage *self, const uint64_t *places);
+
+/* The item with this key in a leaf: its key, and where its data is; it must be there. */
+uint8_t *btrfs_image_find_item(BtrfsImage *self, uint64_t place, uint64_t objectid, uint8_t type);
 
 /* Where the data of the item with this key is in a leaf; it must be there. */
 uint8_t *btrfs_image_find(BtrfsImage *self, uint64_t place, uint64_t objectid, uint8_t type);

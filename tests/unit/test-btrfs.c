@@ -302,7 +302,8 @@ static void
 spoil_directory_circle(BtrfsImage *image)
 {
 	/* Directory 257 lies in directory 257. */
-	dps_store_le64(image->bytes + image->tops[0] + 101 + 25 + 9, 257);
+	dps_store_le64(btrfs_image_find_item(image, image->tops[0], 257, DPS_BTRFS_INODE_REF) + 9,
+		       257);
 }
 
 static void
