@@ -171,7 +171,7 @@ loop_has_file(const char *name, const struct stat *st)
 	g_autofree char *file = g_build_filename("/sys/block", name, "loop/backing_file", NULL);
 	g_autofree char *backing = read_text(file);
 	g_autofree char *node = NULL;
-	struct loop_info64 info;
+	struct loop_info64 info = { 0 };
 	g_auto(AutoFd) fd = -1;
 	struct stat other;
 

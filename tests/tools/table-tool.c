@@ -95,7 +95,7 @@ edit(const char *path, gboolean force, char **words)
 	g_autoptr(GError) error = NULL;
 	g_autoptr(DpsDisk) disk = NULL;
 	g_autoptr(GPtrArray) edits = NULL;
-	g_autofree char *repairs = NULL, *note = NULL;
+	g_autofree char *repairs = NULL;
 	DpsGptEntryChange *change = NULL;
 	guint done = 0;
 
