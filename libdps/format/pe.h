@@ -20,7 +20,9 @@
 #define DPS_PE_SUBSYSTEM_EFI_APPLICATION 10
 
 typedef struct {
-	char name[9]; /* ends with a NUL; bytes that are not printable ASCII are '?' */
+	/* Ends with a NUL; bytes that are not printable ASCII are '?'.  A name of more than 8 is
+	 * "/" and its place in a table that loaders do not look at: no name of UAPI.5 is. */
+	char name[9];
 	uint32_t virtual_address, virtual_size;
 	uint32_t raw_offset, raw_size; /* in the file, bytes */
 	uint32_t characteristics;

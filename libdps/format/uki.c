@@ -515,9 +515,6 @@ get_sbat_version(DpsUki *uki, GPtrArray *versions, const char *name, gboolean ve
 static DpsEfiBuilder
 tell_shims_apart(Reading *reading)
 {
-	/* Only shim has its vendor's certificate. */
-	if (dps_pe_find_section(&reading->uki->pe, ".vendor_cert", 0))
-		return DPS_EFI_BUILDER_SHIM;
 	if (DATA_HAS(reading, "E\0n\0r\0o\0l\0l\0 \0M\0O\0K"))
 		return DPS_EFI_BUILDER_MOK_MANAGER;
 	if (DATA_HAS(reading, "b\0o\0o\0t\0.\0c\0s\0v") ||
@@ -549,8 +546,6 @@ find_builder(Reading *reading)
 	/* Built without .sbat: grub-mkimage puts its modules into a section of this name. */
 	else if (dps_pe_find_section(&uki->pe, "mods", 0))
 		builder = DPS_EFI_BUILDER_GRUB;
-	else if (dps_pe_find_section(&uki->pe, ".vendor_cert", 0))
-		builder = DPS_EFI_BUILDER_SHIM;
 	else if (!uki->has_linux && uki->kernel.kind == DPS_KERNEL_EFI_STUB) {
 		builder = DPS_EFI_BUILDER_LINUX;
 		version = uki->kernel.version;

@@ -155,7 +155,7 @@ test_builders(void)
 		  DPS_EFI_BUILDER_UNKNOWN,
 		  NULL,
 		  FALSE },
-		{ { SHIM_SBAT, TEXT_SECTION(".vendor_cert", "x") },
+		{ { SHIM_SBAT, TEXT_SECTION(".data", "M\0O\0K\0") },
 		  2,
 		  DPS_EFI_BUILDER_SHIM,
 		  "16.1",
