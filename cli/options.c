@@ -417,7 +417,10 @@ options_print_help(Screen *screen, const Command *const *commands, const Command
 			g_autofree char *call =
 				g_strdup_printf("%s %s", (*commands)->name, (*commands)->arguments);
 
-			screen_print(screen, "  %-28s %s\n", call, (*commands)->summary);
+			/* printf() counts bytes, and "…" has three. */
+			screen_print(screen, "  %s%*s  %s\n", call,
+				     (int)(26 - MIN(26, g_utf8_strlen(call, -1))), "",
+				     (*commands)->summary);
 		}
 		print_heading(screen, "Options of all commands:");
 		print_options(screen, COMMAND_ALL);
