@@ -3,6 +3,7 @@
 #include "format/btrfs.h"
 #include "format/btrfs-edit.h"
 #include "ground/error.h"
+#include "ground/text.h"
 #include "ground/guid.h"
 #include "target/journal.h"
 
@@ -55,7 +56,7 @@ dps_subvolume_get_path(const DpsSubvolume *subvolume)
 static char *
 path_for_people(const char *bytes)
 {
-	return *bytes ? g_utf8_make_valid(bytes, -1) : g_strdup("/");
+	return *bytes ? dps_text_clean(bytes, strlen(bytes)) : g_strdup("/");
 }
 
 static void

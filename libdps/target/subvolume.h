@@ -13,7 +13,7 @@ typedef struct _DpsBtrfs DpsBtrfs;
 
 struct _DpsSubvolume {
 	uint64_t id;
-	char *path;  /* from the top level, "/" is the top level itself; UTF-8 for people */
+	char *path;  /* from the top level, "/" is the top level itself; cleaned for people */
 	char *bytes; /* the same without a slash in front, as the file system has it */
 	gboolean is_snapshot;
 };

@@ -86,6 +86,15 @@ SEEDS = {
         "hash": HASH.encode(),
         "machine-id": HASH[:32].encode(),
     },
+    # Changes to a small image: block, offset (two bytes), value, kind; see fuzz-btrfs.c.
+    "btrfs": {
+        "nothing": b"",
+        "super": bytes([0, 188, 0, 0x63, 0]) * 3 + bytes([0, 0x2B, 3, 0, 1]) * 3,
+        "chunks": bytes([1, 101, 0, 0, 0]) * 3 + bytes([1, 0xC0, 0xF, 1, 0]) * 3,
+        "roots": bytes([2, 96, 0, 9, 0]) * 3 + bytes([2, 0x90, 0xD, 5, 0]) * 3,
+        "files": bytes([3, 96, 0, 8, 0]) * 3 + bytes([3, 0x40, 0xD, 3, 0]) * 3,
+        "all": b"".join(bytes([i % 4, 99 + 7 * i % 156, i % 16, i, i % 2]) for i in range(40)),
+    },
     "verity": {
         "superblock": struct.pack(
             "<8sII16s32sIIQH6x4s", b"verity\0\0", 1, 1, bytes(16), b"sha256", 512, 512, 17, 4, b"salt"
