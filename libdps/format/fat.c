@@ -528,9 +528,49 @@ join_parts(const DpsFatWalk *walk, gboolean *is_damaged, DpsFatFlaws *flaws)
 }
 
 /*
+ * What is not ASCII in a short name depends on a code page that no one writes down: Linux takes 437
+ * unless it is told otherwise, mtools 850.  The characters from 0x80 on where both are the same; 0
+ * where they are not, and no two readers agree.
+ */
+/* clang-format off */
+static const uint16_t code_page[128] = {
+	0x00C7, 0x00FC, 0x00E9, 0x00E2, 0x00E4, 0x00E0, 0x00E5, 0x00E7,
+	0x00EA, 0x00EB, 0x00E8, 0x00EF, 0x00EE, 0x00EC, 0x00C4, 0x00C5,
+	0x00C9, 0x00E6, 0x00C6, 0x00F4, 0x00F6, 0x00F2, 0x00FB, 0x00F9,
+	0x00FF, 0x00D6, 0x00DC, 0, 0x00A3, 0, 0, 0x0192,
+	0x00E1, 0x00ED, 0x00F3, 0x00FA, 0x00F1, 0x00D1, 0x00AA, 0x00BA,
+	0x00BF, 0, 0x00AC, 0x00BD, 0x00BC, 0x00A1, 0x00AB, 0x00BB,
+	0x2591, 0x2592, 0x2593, 0x2502, 0x2524, 0, 0, 0,
+	0, 0x2563, 0x2551, 0x2557, 0x255D, 0, 0, 0x2510,
+	0x2514, 0x2534, 0x252C, 0x251C, 0x2500, 0x253C, 0, 0,
+	0x255A, 0x2554, 0x2569, 0x2566, 0x2560, 0x2550, 0x256C, 0,
+	0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0x2518, 0x250C, 0x2588, 0x2584, 0, 0, 0x2580,
+	0, 0x00DF, 0, 0, 0, 0, 0x00B5, 0,
+	0, 0, 0, 0, 0, 0, 0, 0,
+	0, 0x00B1, 0, 0, 0, 0, 0x00F7, 0,
+	0x00B0, 0, 0x00B7, 0, 0, 0x00B2, 0x25A0, 0x00A0,
+};
+/* clang-format on */
+
+/* One character of a short name as it is shown; 0xFFFD when that is not known. */
+static gunichar
+decode_short(uint8_t byte, gboolean is_first)
+{
+	gunichar c = byte;
+
+	/* 0x05 stands for 0xE5, which would mean that the slot is free. */
+	if (is_first && byte == 0x05)
+		byte = 0xE5;
+	if (byte >= 0x80)
+		c = code_page[byte - 0x80];
+	/* A slash would make two names of this, and a dot perhaps "..". */
+	return c == 0 || c == '/' || c == '.' || c == 0x05 ? 0xFFFD : c;
+}
+
+/*
  * A short name: eight characters, three of an ending, filled up with spaces.  Its letters are upper
- * case; two bits beside it say to show them in lower case (Windows NT and Linux).  What is not
- * ASCII depends on a code page that no one writes down, so that no two readers agree on it.
+ * case; two bits beside it say to show them in lower case (Windows NT and Linux).
  */
 static void
 read_short_name(const uint8_t *slot, DpsFatEntry *entry, GString *shown, DpsFatFlaws *flaws)
@@ -546,23 +586,17 @@ read_short_name(const uint8_t *slot, DpsFatEntry *entry, GString *shown, DpsFatF
 			g_string_append_c(shown, '.');
 		}
 		for (guint i = 0; i < lengths[part]; i++) {
-			uint8_t c = slot[from + i];
+			uint8_t byte = slot[from + i];
+			gunichar c = decode_short(byte, from + i == 0);
 			gboolean lower = slot[12] & (part == 0 ? 0x08 : 0x10);
-			gboolean bad = (c < 0x20 && c != 0x05) || c == 0x7F ||
-				       strchr("\"*+,./:;<=>?[\\]|", c);
 
-			/* 0x05 stands for 0xE5, which would mean that the slot is free. */
-			if (bad)
+			if ((byte < 0x20 && c == byte) || c == 0x7F ||
+			    strchr("\"*+,./:;<=>?[\\]|", byte))
 				*flaws |= DPS_FAT_FLAW_NAME;
-			/* A slash would make two names of this, and a dot perhaps "..". */
-			if (c >= 0x80 || strchr("/.", c) || (c == 0x05 && from + i == 0)) {
-				*to++ = '_';
-				g_string_append_unichar(shown, 0xFFFD);
+			if (c == 0xFFFD)
 				entry->is_name_damaged = TRUE;
-				continue;
-			}
-			*to++ = bad ? '_' : (char)c;
-			g_string_append_c(shown, lower ? g_ascii_tolower((char)c) : (char)c);
+			*to++ = c < 0x20 || c >= 0x7F ? '_' : (char)c;
+			g_string_append_unichar(shown, lower ? g_unichar_tolower(c) : c);
 		}
 	}
 	*to = '\0';

@@ -170,8 +170,14 @@ test_names(void)
 		{ NULL, 0, GOOD, "README  TXT", 0x18, "readme.txt", "README.TXT", FALSE },
 		{ NULL, 0, GOOD, "NOEXT      ", 0x18, "noext", "NOEXT", FALSE },
 		{ NULL, 0, GOOD, "A B     C  ", 0, "A B.C", "A B.C", FALSE },
+		/* Where the code pages agree: ö, ß; where they do not; and 0xE5 at the front. */
+		{ NULL, 0, GOOD,
+		  "GR\x99\xE1"
+		  "E      ",
+		  0x08, "gr\303\266\303\237e", "GR__E", FALSE },
+		{ NULL, 0, GOOD, "A\x9D         ", 0, "A\xEF\xBF\xBD", "A_", TRUE },
 		{ NULL, 0, GOOD, "\x05PER       ", 0, "\xEF\xBF\xBDPER", "_PER", TRUE },
-		{ NULL, 0, GOOD, "\x9Cxx        ", 0, "\xEF\xBF\xBDxx", "_xx", TRUE },
+		{ NULL, 0, GOOD, "\x9Dxx        ", 0, "\xEF\xBF\xBDxx", "_xx", TRUE },
 		{ NULL, 0, GOOD, "A/B     C  ", 0,
 		  "A\xEF\xBF\xBD"
 		  "B.C",
