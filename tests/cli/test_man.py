@@ -69,3 +69,9 @@ def test_scdoc_understands_it():
         pytest.skip("needs scdoc")
     page = subprocess.run(["scdoc"], stdin=open(MAN, "rb"), capture_output=True, check=True)
     assert page.stdout
+
+
+def test_every_schema_is_installed():
+    build = (TOP / "cli/meson.build").read_text()
+    installed = set(re.findall(r"'\.\./docs/schema/(\w+\.json)'", build))
+    assert installed == {path.name for path in (TOP / "docs/schema").iterdir()}
