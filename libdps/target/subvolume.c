@@ -204,17 +204,20 @@ dps_btrfs_open_mounted(int fd, GError **error)
 }
 
 static gboolean
-check_mounted(DpsBtrfs *self, char **note, GError **error)
+check_mounted(DpsBtrfs *self, uint64_t id, char **note, GError **error)
 {
 	struct statvfs buffer;
+
+	if (note)
+		*note = NULL;
+	if (self->default_id == id)
+		return TRUE;
 
 	if (fstatvfs(self->fd, &buffer) < 0)
 		return dps_throw_errno(error, errno, "btrfs: mount");
 	if (buffer.f_flag & ST_RDONLY)
 		return dps_throw(error, DPS_ERROR_REFUSED,
 				 "btrfs: mounted read-only: mount -o remount,rw first");
-	if (note)
-		*note = NULL;
 	return TRUE;
 }
 
@@ -368,9 +371,11 @@ static gboolean
 check_offline(DpsBtrfs *self, uint64_t id, char **note, GError **error)
 {
 	g_auto(DpsBtrfsEdit) edit = { NULL };
+	g_autoptr(GError) local = NULL;
 
-	if (!compute_offline(&self->region, id, &edit, error)) {
-		g_prefix_error(error, "btrfs: ");
+	/* What is right already need not be writable: it is in use, or over several devices. */
+	if (!compute_offline(&self->region, id, &edit, &local) && self->default_id != id) {
+		g_propagate_prefixed_error(error, g_steal_pointer(&local), "btrfs: ");
 		return FALSE;
 	}
 	if (note)
@@ -493,7 +498,7 @@ dps_btrfs_check_writable(DpsBtrfs *self, uint64_t id, char **note, GError **erro
 		return dps_throw(error, DPS_ERROR_NOT_FOUND,
 				 "btrfs: subvolume %" PRIu64 ": there is none", id);
 
-	return dps_btrfs_is_mounted(self) ? check_mounted(self, note, error)
+	return dps_btrfs_is_mounted(self) ? check_mounted(self, id, note, error)
 					  : check_offline(self, id, note, error);
 }
 

@@ -62,6 +62,8 @@ const DpsSubvolume *dps_btrfs_find_path(DpsBtrfs *self, const char *path);
  * @error: %DPS_ERROR_REFUSED, %DPS_ERROR_NOT_FOUND, %DPS_ERROR_PERMISSION and what reading says:
  *   why dps_btrfs_set_default() would refuse
  *
+ * What is right already can always be set: there is nothing to write, unless @note tells of it.
+ *
  * Returns: whether the default can be set to @id
  */
 gboolean dps_btrfs_check_writable(DpsBtrfs *self, uint64_t id, char **note, GError **error);

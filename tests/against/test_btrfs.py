@@ -75,6 +75,7 @@ def test_mounted_refusals(tmp_path: Path) -> None:
         assert code == 3
         assert "999" in err and err.startswith("not-found")
         image.run("mount", "-o", "remount,ro", top)
+        assert image.tool(top, "mounted", "check", 5) == (0, "\n", "")  # nothing to write
         code, _, err = image.tool(top, "mounted", "set", 256)
         assert code == 3
         assert "read-only" in err and "remount,rw" in err
@@ -247,6 +248,7 @@ def test_several_devices(tmp_path: Path) -> None:
                 assert image.listed(image.tool(path, 0, "list")[1]) == {5: "/"}
                 code, _, err = image.tool(path, 0, "set", 5)
                 assert code == 3 and "2 devices" in err
+                assert image.tool(path, 0, "check", 5) == (0, "\n", "")
             assert image.digest(path) == before
 
 

@@ -10,6 +10,7 @@ subset of the points (a mount takes longer).
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 SECTOR = 512
+DPS_TAG = os.environ.get("DPS_TAG", "")
 
 
 class Edit:
@@ -209,3 +211,51 @@ def test_journal(checksum: str, tmp_path: Path) -> None:
     code, _, err = image.tool(path, 0, "finish")
     assert code == 3 and err.startswith("changed") and str(journal_path) in err
     assert image.digest(path) == digest and journal_path.exists()
+
+
+START = 1 << 20
+ROOT_X86_64 = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
+
+
+@pytest.mark.parametrize("cut", [0, 512, 4096])
+def test_apply_finishes(cut: int, tmp_path: Path) -> None:
+    """A disk image whose last apply was cut off inside the leaf: apply again, with no option more."""
+    if not shutil.which("sfdisk"):
+        pytest.skip("SKIP: no sfdisk: install util-linux (fdisk)")
+    path, target = prepare(tmp_path, "128M", "-m", "single", "--csum", "sha256")
+    disk = tmp_path / "disk.raw"
+    journal, edits = edits_of(path, target)
+    assert journal
+    with disk.open("wb") as file:
+        file.truncate(130 << 20)
+    subprocess.run(
+        ["sfdisk", "-q", disk], input="label: gpt\nstart=2048, size=262144\n", text=True, check=True
+    )
+    image.run("dd", f"if={path}", f"of={disk}", "bs=1M", "seek=1", "conv=notrunc,sparse")
+    for edit in edits:
+        edit.offset += START
+    for edit in edits[:-1]:
+        write(disk, edit.offset, edit.new)
+    write(disk, edits[-1].offset, edits[-1].new[:cut])
+    journal_path = disk.with_name("disk.raw.dps-journal")
+    journal_path.write_bytes(journal_of(edits))
+    journal_path.chmod(0o600)
+
+    # Whoever only reads leaves it, and says what there is to do.
+    before = image.digest(disk)
+    result = subprocess.run([DPS_TAG, "show", disk], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert image.digest(disk) == before and journal_path.exists()
+
+    command = [DPS_TAG, "apply", "--no-check", disk, "root:x86_64=1"]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert not journal_path.exists()
+    assert image.tool(disk, START, "default")[1] == f"{target}\n"
+    assert ROOT_X86_64 in image.run("sfdisk", "--part-type", disk, "1").lower()
+    part = tmp_path / "part"
+    image.run("dd", f"if={disk}", f"of={part}", "bs=1M", "skip=1", "count=128", "conv=sparse")
+    image.check(part)
+    done = image.digest(disk)
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert image.digest(disk) == done
