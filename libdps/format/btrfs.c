@@ -1006,7 +1006,7 @@ parse_root_item(const DpsBtrfsItem *item, GError **error)
 	info->id = item->key.objectid;
 	info->root_offset = item->key.offset;
 	info->root = (DpsBtrfsRoot){ dps_load_le64(p + 176), dps_load_le64(p + 160), p[238] };
-	info->is_read_only = dps_load_le64(p + 208) & 1; /* BTRFS_ROOT_SUBVOL_RDONLY */
+	info->is_read_only = (dps_load_le64(p + 208) & 1) != 0; /* BTRFS_ROOT_SUBVOL_RDONLY */
 	return info;
 }
 

@@ -58,7 +58,7 @@ find_place(DpsMedium *medium, Place *out, GError **error)
 	const char *path = dps_medium_get_path(medium);
 	char *image = realpath(path, NULL); /* malloc'ed by the C library */
 	g_auto(Place) place = { .dir = -1 };
-	g_autofree char *dir = NULL, *base = NULL;
+	g_autofree char *dir = NULL;
 
 	if (!image)
 		return dps_throw_errno(error, errno, "%s: journal", path);
