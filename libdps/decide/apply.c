@@ -61,7 +61,8 @@ open_default_backup(DpsPlan *plan, const char *time, BackupFile *file, GError **
 	g_autoptr(DpsTree) running = NULL;
 	DpsTree *tree = plan->tree;
 
-	if (!tree) {
+	/* What was read out of the disk without a mount takes no files. */
+	if (!tree || dps_tree_get_origin(tree)) {
 		running = dps_tree_open("/", error);
 		tree = running;
 	}

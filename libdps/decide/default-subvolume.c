@@ -66,6 +66,7 @@ find_root_subvolume(DpsPlan *plan, DpsPartition *root, DpsBtrfs *btrfs)
 {
 	const DpsMount *mount = dps_plan_get_root_mount(plan, root);
 	const DpsFstabEntry *entry = get_root_entry(plan);
+	const DpsTreeOrigin *origin = plan->tree ? dps_tree_get_origin(plan->tree) : NULL;
 	const DpsSubvolume *found = NULL;
 
 	if (mount && mount->subvolume_id != 0)
@@ -78,10 +79,20 @@ find_root_subvolume(DpsPlan *plan, DpsPartition *root, DpsBtrfs *btrfs)
 	if (found)
 		return (RootSubvolume){ found, "the tree's fstab mounts it at /" };
 
+	if (origin && origin->partition == root->number && origin->subvolume)
+		found = dps_btrfs_find_id(btrfs, origin->subvolume_id);
+	if (found)
+		return (RootSubvolume){ found, "there is an os-release in it" };
+
 	if (entry && entry->subvolume_id != 0)
 		found = dps_btrfs_find_id(btrfs, entry->subvolume_id);
 	if (found)
 		return (RootSubvolume){ found, "the tree's fstab mounts it at /" };
+
+	if (origin && origin->partition == root->number && origin->subvolume)
+		found = dps_btrfs_find_id(btrfs, origin->subvolume_id);
+	if (found)
+		return (RootSubvolume){ found, "there is an os-release in it" };
 
 	return (RootSubvolume){ NULL, NULL };
 }

@@ -3,6 +3,8 @@
 #include "decide/plan.h"
 #include "ground/error.h"
 #include "ground/types.h"
+#include "target/esp.h"
+#include "target/image.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -112,12 +114,12 @@ parse_target_node(const char *node, gsize *disk_length)
  * something only when the whole fstab speaks of one disk and the content is of the type it says.
  */
 static DpsPartition *
-find_target_node(DpsPlan *plan, const DpsFstabEntry *entry, const char **why_not)
+find_target_node(DpsPlan *plan, const char *node, const char *content_type, const char **why_not)
 {
 	GPtrArray *fstab = dps_tree_get_fstab(plan->tree);
 	DpsPartition *partition;
 	gsize length = 0;
-	guint number = parse_target_node(entry->spec, &length);
+	guint number = parse_target_node(node, &length);
 
 	*why_not = "a device node that says nothing of this disk";
 	if (number == 0)
@@ -129,14 +131,14 @@ find_target_node(DpsPlan *plan, const DpsFstabEntry *entry, const char **why_not
 
 		if (parse_target_node(other->spec, &other_length) == 0)
 			continue;
-		if (other_length != length || strncmp(other->spec, entry->spec, length) != 0) {
+		if (other_length != length || strncmp(other->spec, node, length) != 0) {
 			*why_not = "a device node, and the fstab names nodes of several disks";
 			return NULL;
 		}
 	}
 
 	partition = dps_disk_get_partition_by_number(plan->disk, number);
-	if (!partition || g_strcmp0(partition->content.type, entry->fs_type) != 0) {
+	if (!partition || g_strcmp0(partition->content.type, content_type) != 0) {
 		*why_not = "a device node, and that partition does not hold what the fstab says";
 		return NULL;
 	}
@@ -171,6 +173,25 @@ spec_of_mapper_node(DpsPlan *plan, const char *name)
 	return spec;
 }
 
+/* udev writes what is no plain character in the name of a link as "\\x20". */
+static char *
+decode_link_name(const char *name)
+{
+	GString *decoded = g_string_new(NULL);
+
+	while (*name) {
+		if (name[0] == '\\' && name[1] == 'x' && g_ascii_isxdigit(name[2]) &&
+		    g_ascii_isxdigit(name[3])) {
+			g_string_append_c(decoded, (char)(g_ascii_xdigit_value(name[2]) << 4 |
+							  g_ascii_xdigit_value(name[3])));
+			name += 4;
+		} else {
+			g_string_append_c(decoded, *name++);
+		}
+	}
+	return g_string_free(decoded, FALSE);
+}
+
 /* "/dev/disk/by-uuid/X" says the same as "UUID=X". */
 static char *
 normalise_spec(const char *spec)
@@ -184,11 +205,31 @@ normalise_spec(const char *spec)
 		{ "/dev/disk/by-partlabel/", "PARTLABEL=" },
 	};
 
-	for (guint i = 0; i < G_N_ELEMENTS(links); i++)
-		if (g_str_has_prefix(spec, links[i].directory))
-			return g_strconcat(links[i].tag, spec + strlen(links[i].directory), NULL);
+	for (guint i = 0; i < G_N_ELEMENTS(links); i++) {
+		g_autofree char *name = NULL;
 
+		if (!g_str_has_prefix(spec, links[i].directory))
+			continue;
+		name = decode_link_name(spec + strlen(links[i].directory));
+		return g_strconcat(links[i].tag, name, NULL);
+	}
 	return g_strdup(spec);
+}
+
+/* Whether the tree's root is mounted from the plan's disk: then mounts count, and fstab after them;
+ * and the nodes that its fstab names are this machine's. */
+static gboolean
+is_mounted_from_disk(DpsPlan *plan)
+{
+	const DpsMount *root = dps_tree_get_root_mount(plan->tree);
+
+	for (guint i = 0; root && i < root->backings->len; i++) {
+		DpsPartition *partition;
+
+		if (dps_disk_find_backing(plan->disk, root->backings->pdata[i], &partition))
+			return TRUE;
+	}
+	return FALSE;
 }
 
 static Place
@@ -197,24 +238,26 @@ locate_entry(DpsPlan *plan, const DpsFstabEntry *entry)
 	Place place = { .mount_point = entry->mount_point, .entry = entry };
 	g_autofree char *spec = normalise_spec(entry->spec);
 	g_autoptr(GError) error = NULL;
-	const char *why_not = NULL;
+	const char *why_not = NULL, *content_type = entry->fs_type;
 
 	if (g_str_has_prefix(spec, "/dev/mapper/")) {
-		char *below = spec_of_mapper_node(plan, spec + strlen("/dev/mapper/"));
+		g_autofree char *below = spec_of_mapper_node(plan, spec + strlen("/dev/mapper/"));
 
 		if (below) {
 			g_free(spec);
 			spec = normalise_spec(below);
-			g_free(below);
+			content_type = "crypto_LUKS";
 		}
 	}
 
-	if (strchr(spec, '=') || dps_medium_is_device(dps_disk_get_medium(plan->disk)))
+	if (strchr(spec, '='))
 		place.partition = dps_disk_find_partition(plan->disk, spec, &error);
-	else if (g_str_has_prefix(spec, "/dev/"))
-		place.partition = find_target_node(plan, entry, &why_not);
-	else
+	else if (!g_str_has_prefix(spec, "/dev/"))
 		why_not = "no block device";
+	else if (is_mounted_from_disk(plan))
+		place.partition = dps_disk_find_partition(plan->disk, spec, &error);
+	else
+		place.partition = find_target_node(plan, spec, content_type, &why_not);
 
 	if (place.partition)
 		place.reason = g_strdup_printf("the tree's fstab has %s at %s", entry->spec,
@@ -345,6 +388,28 @@ list_root_candidates(DpsPlan *plan)
 	return g_string_free(list, FALSE);
 }
 
+/* The tree was read out of a partition: that is root, unless its own fstab says otherwise. */
+static gboolean
+detect_root_of_image(DpsPlan *plan, GError **error)
+{
+	const DpsTreeOrigin *origin = dps_tree_get_origin(plan->tree);
+	g_autofree char *reason = g_strdup_printf("there is an os-release in it%s%s",
+						  origin->subvolume ? ", subvolume " : "",
+						  origin->subvolume ? origin->subvolume : "");
+	g_auto(Place) place = { 0 };
+
+	if (find_place(plan, "/", FALSE, &place) && place.partition &&
+	    place.partition->number != origin->partition)
+		return dps_throw(error, DPS_ERROR_AMBIGUOUS,
+				 "%s: a system is in partition %u, and its fstab has partition %u "
+				 "at /: type root=%u or root=%u",
+				 dps_disk_get_path(plan->disk), origin->partition,
+				 place.partition->number, origin->partition,
+				 place.partition->number);
+
+	return dps_plan_assign_detected(plan, DPS_ROLE_ROOT, origin->partition, reason, error);
+}
+
 static gboolean
 detect_root(DpsPlan *plan, gboolean use_mounts, GError **error)
 {
@@ -353,6 +418,9 @@ detect_root(DpsPlan *plan, gboolean use_mounts, GError **error)
 
 	if (dps_plan_get_assignment_for(plan, DPS_ROLE_ROOT))
 		return TRUE;
+
+	if (dps_tree_get_origin(plan->tree))
+		return detect_root_of_image(plan, error);
 
 	if (find_place(plan, "/", use_mounts, &place) && place.partition)
 		return dps_plan_assign_detected(plan, DPS_ROLE_ROOT, place.partition->number,
@@ -393,20 +461,24 @@ has_other_esp(DpsPlan *plan, const DpsPartition *partition)
 	return FALSE;
 }
 
-/* Whether a FAT that is mounted at /boot has the directory in which firmware looks for loaders. */
+/* Whether the FAT of /boot has the directory in which firmware looks for loaders. */
 static gboolean
 has_efi_directory(DpsPlan *plan, const Place *place)
 {
-	int fd;
+	g_autoptr(DpsFileInfo) info = NULL;
+	g_autoptr(DpsEsp) esp = NULL;
 
-	if (!place->mount)
-		return FALSE;
+	if (place->mount) {
+		int fd = dps_tree_open_dir(plan->tree, "/boot/EFI", NULL); /* in either case */
 
-	fd = dps_tree_open_dir(plan->tree, "/boot/EFI", NULL); /* FAT: in either case */
-	if (fd < 0)
-		return FALSE;
-	close(fd);
-	return TRUE;
+		if (fd >= 0)
+			close(fd);
+		return fd >= 0;
+	}
+
+	esp = dps_esp_open_region(&place->partition->region, NULL);
+	return esp && dps_files_lookup(dps_esp_get_files(esp), "/EFI", &info, NULL) && info &&
+	       info->kind == DPS_FILE_DIRECTORY;
 }
 
 static void
@@ -496,20 +568,63 @@ detect_swap(DpsPlan *plan, gboolean use_mounts)
 	}
 }
 
-/* Whether the tree's root is mounted from the plan's disk: then mounts count, and fstab after them.
- */
-static gboolean
-is_mounted_from_disk(DpsPlan *plan)
+/* What was looked into and cannot be read, one after the other; empty when there is nothing. */
+static char *
+list_problems(GPtrArray *roots)
 {
-	const DpsMount *root = dps_tree_get_root_mount(plan->tree);
+	GString *list = g_string_new(NULL);
 
-	for (guint i = 0; root && i < root->backings->len; i++) {
-		DpsPartition *partition;
+	for (guint i = 0; i < roots->len; i++) {
+		const DpsImageRoot *root = roots->pdata[i];
 
-		if (dps_disk_find_backing(plan->disk, root->backings->pdata[i], &partition))
-			return TRUE;
+		if (root->problem)
+			g_string_append_printf(list, "; partition %u (%s): %s", root->partition,
+					       root->fs_type, root->problem);
 	}
-	return FALSE;
+	return g_string_free(list, FALSE);
+}
+
+/* Without a tree: the one system that is on the disk. */
+static gboolean
+find_tree_on_disk(DpsPlan *plan, GError **error)
+{
+	g_autoptr(GPtrArray) roots = dps_image_list_roots(plan->disk);
+	g_autoptr(GString) systems = g_string_new(NULL);
+	g_autoptr(GString) typed = g_string_new(NULL);
+	g_autofree char *problems = list_problems(roots);
+	g_autofree char *candidates = NULL;
+	const DpsImageRoot *found = NULL;
+	guint n = 0;
+
+	for (guint i = 0; i < roots->len; i++) {
+		const DpsImageRoot *root = roots->pdata[i];
+
+		if (!root->os)
+			continue;
+		found = root;
+		g_string_append_printf(systems, "%spartition %u (%s)", n > 0 ? ", " : "",
+				       root->partition, root->os);
+		g_string_append_printf(typed, "%sroot=%u", n > 0 ? " or " : "", root->partition);
+		n++;
+	}
+
+	if (n > 1)
+		return dps_throw(error, DPS_ERROR_AMBIGUOUS,
+				 "%s: several systems are on it: %s: type which one is meant: %s",
+				 dps_disk_get_path(plan->disk), systems->str, typed->str);
+	if (n == 1) {
+		plan->tree = dps_image_open_tree(plan->disk, found->partition, error);
+		if (plan->tree && plan->arch == DPS_ARCH_NONE)
+			plan->arch = dps_tree_get_arch(plan->tree);
+		return plan->tree != NULL;
+	}
+
+	candidates = list_root_candidates(plan);
+	return dps_throw(error, DPS_ERROR_NOT_FOUND,
+			 "%s: nothing tells what its partitions are for: no os-release was found "
+			 "on it%s: type assignments (%s), or give the tree that is on it with "
+			 "--root",
+			 dps_disk_get_path(plan->disk), problems, candidates);
 }
 
 gboolean
@@ -534,11 +649,8 @@ dps_plan_detect(DpsPlan *plan, GError **error)
 		return TRUE;
 	}
 
-	if (!plan->tree)
-		return dps_throw(error, DPS_ERROR_NOT_FOUND,
-				 "%s: nothing tells what its partitions are for: type assignments "
-				 "(root=3 esp=1), or give the tree that is on it with --root",
-				 dps_disk_get_path(plan->disk));
+	if (!plan->tree && !find_tree_on_disk(plan, error))
+		return FALSE;
 
 	use_mounts = is_mounted_from_disk(plan);
 	if (!detect_root(plan, use_mounts, error))

@@ -4,6 +4,7 @@
 #include "decide/finding.h"
 #include "ground/edit.h"
 #include "ground/error.h"
+#include "target/image.h"
 
 #include <string.h>
 
@@ -266,8 +267,41 @@ why_not(DpsRole role, DpsPartition *partition)
 	return NULL;
 }
 
+/*
+ * The architecture of what is on the disk itself: of the partition that is assigned, of the root
+ * that was assigned before, or of the only system on the disk.
+ */
+static DpsArch
+find_arch_on_disk(DpsPlan *plan, DpsRole role, DpsPartition *partition)
+{
+	g_autoptr(GPtrArray) roots = NULL;
+	const DpsAssignment *root = dps_plan_get_assignment_for(plan, DPS_ROLE_ROOT);
+	guint number = 0;
+
+	if (role == DPS_ROLE_ROOT || role == DPS_ROLE_USR) {
+		DpsArch arch = dps_image_find_arch(partition);
+
+		if (arch != DPS_ARCH_NONE)
+			return arch;
+	}
+	if (root)
+		return root->arch;
+
+	roots = dps_image_list_roots(plan->disk);
+	for (guint i = 0; i < roots->len; i++) {
+		const DpsImageRoot *found = roots->pdata[i];
+
+		if (found->os && number != 0)
+			return DPS_ARCH_NONE;
+		if (found->os)
+			number = found->partition;
+	}
+	return number ? dps_image_find_arch(dps_disk_get_partition_by_number(plan->disk, number))
+		      : DPS_ARCH_NONE;
+}
+
 static gboolean
-check_arch(DpsPlan *plan, DpsRole role, DpsArch *arch, GError **error)
+check_arch(DpsPlan *plan, DpsRole role, DpsPartition *partition, DpsArch *arch, GError **error)
 {
 	if (!dps_role_needs_arch(role)) {
 		if (*arch != DPS_ARCH_NONE)
@@ -280,6 +314,8 @@ check_arch(DpsPlan *plan, DpsRole role, DpsArch *arch, GError **error)
 
 	if (*arch == DPS_ARCH_NONE)
 		*arch = plan->arch;
+	if (*arch == DPS_ARCH_NONE)
+		*arch = find_arch_on_disk(plan, role, partition);
 	if (*arch == DPS_ARCH_NONE)
 		return dps_throw(error, DPS_ERROR_REFUSED,
 				 "%s: %s needs an architecture, and nothing tells which: give it "
@@ -323,7 +359,7 @@ add_assignment(DpsPlan *plan, DpsAssignment assignment, const char *reason, GErr
 					   "%s: not in the partition table: see `dps-tag show %s`",
 					   subject, dps_disk_get_path(plan->disk));
 
-	if (!check_arch(plan, assignment.role, &assignment.arch, error) ||
+	if (!check_arch(plan, assignment.role, partition, &assignment.arch, error) ||
 	    !check_given_once(plan, assignment.role, assignment.arch, assignment.partition, error))
 		return FALSE;
 

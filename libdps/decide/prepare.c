@@ -7,6 +7,7 @@
 #include "format/gpt-edit.h"
 #include "ground/error.h"
 #include "ground/types.h"
+#include "target/image.h"
 
 #include <string.h>
 
@@ -178,6 +179,17 @@ dps_plan_prepare_table(DpsPlan *plan, GError **error)
 	return TRUE;
 }
 
+/* Without a tree, what the assigned root says of itself: its fstab, its subvolume, its machine id.
+ * That it cannot be read is no fault. */
+static void
+find_tree_of_root(DpsPlan *plan)
+{
+	const DpsAssignment *root = dps_plan_get_assignment_for(plan, DPS_ROLE_ROOT);
+
+	if (!plan->tree && root)
+		plan->tree = dps_image_open_tree(plan->disk, root->partition, NULL);
+}
+
 gboolean
 dps_plan_prepare(DpsPlan *plan, GError **error)
 {
@@ -186,6 +198,7 @@ dps_plan_prepare(DpsPlan *plan, GError **error)
 
 	g_ptr_array_set_size(plan->changes, 0);
 	g_ptr_array_sort(plan->assignments, by_partition);
+	find_tree_of_root(plan);
 
 	for (guint i = 0; i < plan->assignments->len; i++) {
 		const DpsAssignment *root = plan->assignments->pdata[i];

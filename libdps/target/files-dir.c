@@ -362,6 +362,9 @@ dps_files_open_dir(int fd, DpsFilesFlags flags, GError **error)
 	Dir *self;
 	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+	/* One may be allowed to go through a directory and not to list it. */
+	if (own < 0 && errno == EACCES)
+		own = openat(fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (own < 0 && errno == ENOTDIR)
 		return dps_throw_null(error, DPS_ERROR_INVALID, "not a directory");
 	if (own < 0)

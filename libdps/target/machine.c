@@ -2,13 +2,8 @@
 #include "target/machine.h"
 #include "format/elf.h"
 #include "format/keyfile.h"
-#include "target/beneath.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* Names read of one directory, and files of them that are opened: a tree can have millions. */
 #define MAX_NAMES 8192
@@ -32,62 +27,38 @@ static const char *const library_directories[] = { "usr/lib64", "usr/lib", "lib6
 
 /* Returns: the architecture of one file, %DPS_ARCH_NONE when it is no ELF program or library. */
 static DpsArch
-read_arch(int root, const char *path)
+read_arch(DpsFiles *files, const char *path)
 {
+	g_autoptr(DpsFile) file = dps_files_open(files, path, NULL);
 	DpsArch arch = DPS_ARCH_NONE;
-	DpsRegion region;
-	struct stat st;
-	int fd = dps_beneath_open_file(root, path);
 
-	if (fd < 0)
-		return DPS_ARCH_NONE;
-
-	if (fstat(fd, &st) == 0) {
-		region = dps_region_over_fd(fd, 0, (uint64_t)st.st_size);
-		dps_elf_read_arch(&region, &arch, NULL);
-	}
-	close(fd);
+	if (file)
+		dps_elf_read_arch(dps_file_get_region(file), &arch, NULL);
 	return arch;
 }
 
-static int
-compare_names(gconstpointer a, gconstpointer b)
-{
-	return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-/* Returns: (transfer full): the names in a directory of the tree, sorted, so that two runs agree */
+/* Returns: (transfer full) (element-type utf8): the names in a directory, in the order of their
+ * bytes, so that two runs agree */
 static GPtrArray *
-list_names(int root, const char *path)
+list_names(DpsFiles *files, const char *path)
 {
 	GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
-	int fd = dps_beneath_open(root, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
-	struct dirent *entry;
-	DIR *entries;
+	g_autoptr(GPtrArray) infos = dps_files_list(files, path, NULL);
 
-	if (fd < 0)
-		return names;
+	for (guint i = 0; infos && i < infos->len && names->len < MAX_NAMES; i++) {
+		const DpsFileInfo *info = infos->pdata[i];
 
-	entries = fdopendir(fd);
-	if (!entries) {
-		close(fd);
-		return names;
+		if (info->name[0] != '.' && !info->is_name_damaged)
+			g_ptr_array_add(names, g_strdup(info->name));
 	}
-
-	while (names->len < MAX_NAMES && (entry = readdir(entries)))
-		if (entry->d_name[0] != '.')
-			g_ptr_array_add(names, g_strdup(entry->d_name));
-
-	closedir(entries);
-	g_ptr_array_sort(names, compare_names);
 	return names;
 }
 
 static DpsArch
-find_program(int root, char **source)
+find_program(DpsFiles *files, char **source)
 {
 	for (guint i = 0; i < G_N_ELEMENTS(usual_programs); i++) {
-		DpsArch arch = read_arch(root, usual_programs[i]);
+		DpsArch arch = read_arch(files, usual_programs[i]);
 
 		if (arch != DPS_ARCH_NONE) {
 			*source = g_strdup(usual_programs[i]);
@@ -96,12 +67,12 @@ find_program(int root, char **source)
 	}
 
 	for (guint i = 0; i < G_N_ELEMENTS(program_directories); i++) {
-		g_autoptr(GPtrArray) names = list_names(root, program_directories[i]);
+		g_autoptr(GPtrArray) names = list_names(files, program_directories[i]);
 
 		for (guint j = 0; j < MIN(names->len, MAX_FILES); j++) {
 			g_autofree char *path =
 				g_build_filename(program_directories[i], names->pdata[j], NULL);
-			DpsArch arch = read_arch(root, path);
+			DpsArch arch = read_arch(files, path);
 
 			if (arch != DPS_ARCH_NONE) {
 				*source = g_steal_pointer(&path);
@@ -129,13 +100,13 @@ name_of_libc(const char *directory, const char *name)
 
 /* Libraries of a second architecture are common beside the first's: then none of them tells. */
 static DpsArch
-find_libc(int root, char **source)
+find_libc(DpsFiles *files, char **source)
 {
 	g_autofree char *first = NULL;
 	DpsArch found = DPS_ARCH_NONE;
 
 	for (guint i = 0; i < G_N_ELEMENTS(library_directories); i++) {
-		g_autoptr(GPtrArray) names = list_names(root, library_directories[i]);
+		g_autoptr(GPtrArray) names = list_names(files, library_directories[i]);
 		guint tried = 0;
 
 		for (guint j = 0; j < names->len && tried < MAX_FILES; j++) {
@@ -147,7 +118,7 @@ find_libc(int root, char **source)
 				continue;
 
 			tried++;
-			arch = read_arch(root, path);
+			arch = read_arch(files, path);
 			if (arch == DPS_ARCH_NONE || arch == found)
 				continue;
 			if (found != DPS_ARCH_NONE)
@@ -164,15 +135,16 @@ find_libc(int root, char **source)
 }
 
 static DpsArch
-find_in_os_release(int root, char **source)
+find_in_os_release(DpsFiles *files, char **source)
 {
 	/* The order is os-release(5)'s: the first file that is there counts. */
-	static const char *const paths[] = { "etc/os-release", "usr/lib/os-release" };
+	static const char *const paths[] = { "etc/os-release", "usr/lib/os-release",
+					     "lib/os-release" /* of a /usr by itself */ };
 
 	for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
 		size_t size;
 		g_autofree char *text =
-			dps_beneath_read(root, paths[i], MAX_OS_RELEASE, paths[i], &size, NULL);
+			dps_files_read(files, paths[i], MAX_OS_RELEASE, &size, NULL);
 		g_autofree char *name =
 			text ? dps_keyfile_lookup(text, size, "ARCHITECTURE") : NULL;
 		DpsArch arch = name ? dps_arch_from_string(name) : DPS_ARCH_NONE;
@@ -188,13 +160,13 @@ find_in_os_release(int root, char **source)
 }
 
 DpsArch
-dps_machine_find_arch(int root, char **source)
+dps_machine_find_arch(DpsFiles *files, char **source)
 {
-	DpsArch arch = find_program(root, source);
+	DpsArch arch = find_program(files, source);
 
 	if (arch == DPS_ARCH_NONE)
-		arch = find_libc(root, source);
+		arch = find_libc(files, source);
 	if (arch == DPS_ARCH_NONE)
-		arch = find_in_os_release(root, source);
+		arch = find_in_os_release(files, source);
 	return arch;
 }

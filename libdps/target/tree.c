@@ -36,7 +36,10 @@ struct _DpsTree {
 	gatomicrefcount references;
 	const DpsSystem *system;
 	char *path; /* absolute, without links */
-	int root;   /* O_PATH */
+	int root;   /* O_PATH; -1 for a tree that is not mounted */
+	DpsFiles *files;
+	int files_fd;	      /* what files read through, when they are not below root; else -1 */
+	DpsTreeOrigin origin; /* partition 0: it is a directory */
 	GPtrArray *mounts;
 	GPtrArray *fstab;
 	GPtrArray *swaps;
@@ -528,6 +531,22 @@ make_fstab_entry(struct libmnt_fs *fs)
 	return entry;
 }
 
+/* A file of the tree; @subject is who an error is about. */
+static char *
+read_text(DpsTree *tree, const char *path, size_t max_size, const char *subject, size_t *size,
+	  GError **error)
+{
+	char *text;
+
+	if (tree->root >= 0)
+		return dps_beneath_read(tree->root, path, max_size, subject, size, error);
+
+	text = dps_files_read(tree->files, path, max_size, size, error);
+	if (!text)
+		g_prefix_error(error, "%s: ", tree->path);
+	return text;
+}
+
 static gboolean
 read_fstab(DpsTree *tree, GError **error)
 {
@@ -540,7 +559,7 @@ read_fstab(DpsTree *tree, GError **error)
 	size_t size;
 	FILE *stream;
 
-	text = dps_beneath_read(tree->root, "etc/fstab", MAX_FSTAB, path, &size, &problem);
+	text = read_text(tree, "etc/fstab", MAX_FSTAB, path, &size, &problem);
 	if (!text && g_error_matches(problem, DPS_ERROR, DPS_ERROR_NOT_FOUND))
 		return TRUE;
 	if (!text) {
@@ -607,8 +626,8 @@ read_swaps(DpsTree *tree)
 static void
 read_machine_id(DpsTree *tree)
 {
-	g_autofree char *text = dps_beneath_read(tree->root, "etc/machine-id", MAX_MACHINE_ID,
-						 "machine-id", NULL, NULL);
+	g_autofree char *text =
+		read_text(tree, "etc/machine-id", MAX_MACHINE_ID, "machine-id", NULL, NULL);
 	gsize digits;
 
 	if (!text)
@@ -667,18 +686,25 @@ find_running_system(DpsTree *tree)
 	       g_strcmp0(mnt_fs_get_root(our_root->fs), mnt_fs_get_root(first_root->fs)) == 0;
 }
 
-DpsTree *
-dps_tree_open_on(const char *path, const DpsSystem *system, GError **error)
+static DpsTree *
+new_tree(const DpsSystem *system)
 {
-	g_autoptr(DpsTree) tree = g_new0(DpsTree, 1);
-	char *real;
+	DpsTree *tree = g_new0(DpsTree, 1);
 
 	g_atomic_ref_count_init(&tree->references);
 	tree->system = system;
-	tree->root = -1;
+	tree->root = tree->files_fd = -1;
 	tree->mounts = g_ptr_array_new_with_free_func((GDestroyNotify)mount_free);
 	tree->fstab = g_ptr_array_new_with_free_func((GDestroyNotify)fstab_entry_free);
 	tree->swaps = g_ptr_array_new_with_free_func((GDestroyNotify)swap_free);
+	return tree;
+}
+
+DpsTree *
+dps_tree_open_on(const char *path, const DpsSystem *system, GError **error)
+{
+	g_autoptr(DpsTree) tree = new_tree(system);
+	char *real;
 
 	/* mountinfo has paths without links. */
 	real = realpath(path, NULL);
@@ -693,6 +719,12 @@ dps_tree_open_on(const char *path, const DpsSystem *system, GError **error)
 	if (faccessat(tree->root, ".", X_OK, AT_EACCESS) < 0)
 		return dps_throw_errno_null(error, errno, "%s: open", path);
 
+	tree->files = dps_files_open_dir(tree->root, 0, error);
+	if (!tree->files) {
+		g_prefix_error(error, "%s: ", path);
+		return NULL;
+	}
+
 	read_mounts(tree);
 	if (!read_fstab(tree, error))
 		return NULL;
@@ -701,12 +733,32 @@ dps_tree_open_on(const char *path, const DpsSystem *system, GError **error)
 	read_machine_id(tree);
 	tree->is_image_mode = find_image_mode(tree);
 	tree->is_running_system = find_running_system(tree);
-	tree->arch = dps_machine_find_arch(tree->root, &tree->arch_source);
+	tree->arch = dps_machine_find_arch(tree->files, &tree->arch_source);
 	if (tree->arch == DPS_ARCH_NONE && strcmp(tree->path, "/") == 0) {
 		tree->arch = dps_arch_get_native();
 		if (tree->arch != DPS_ARCH_NONE)
 			tree->arch_source = g_strdup("the running kernel");
 	}
+	return g_steal_pointer(&tree);
+}
+
+DpsTree *
+dps_tree_open_files(DpsFiles *files, int fd, const char *name, const DpsTreeOrigin *origin,
+		    GError **error)
+{
+	g_autoptr(DpsTree) tree = new_tree(&dps_system);
+
+	tree->files = files;
+	tree->files_fd = fd;
+	tree->path = g_strdup(name);
+	tree->origin = *origin;
+	tree->origin.subvolume = g_strdup(origin->subvolume);
+
+	if (!read_fstab(tree, error))
+		return NULL;
+
+	read_machine_id(tree);
+	tree->arch = dps_machine_find_arch(tree->files, &tree->arch_source);
 	return g_steal_pointer(&tree);
 }
 
@@ -733,8 +785,12 @@ dps_tree_unref(DpsTree *tree)
 	if (!tree || !g_atomic_ref_count_dec(&tree->references))
 		return;
 
+	dps_files_free(tree->files);
+	if (tree->files_fd >= 0)
+		close(tree->files_fd);
 	if (tree->root >= 0)
 		close(tree->root);
+	g_free(tree->origin.subvolume);
 	g_ptr_array_unref(tree->mounts);
 	g_ptr_array_unref(tree->fstab);
 	g_ptr_array_unref(tree->swaps);
@@ -773,6 +829,18 @@ const char *
 dps_tree_get_arch_source(DpsTree *tree)
 {
 	return tree->arch_source;
+}
+
+const DpsTreeOrigin *
+dps_tree_get_origin(DpsTree *tree)
+{
+	return tree->origin.partition != 0 ? &tree->origin : NULL;
+}
+
+DpsFiles *
+dps_tree_get_files(DpsTree *tree)
+{
+	return tree->files;
 }
 
 GPtrArray *
@@ -951,14 +1019,23 @@ dps_tree_read_file(DpsTree *tree, const char *path, size_t max_size, GError **er
 {
 	g_autofree char *subject = g_build_filename(tree->path, path, NULL);
 
-	return dps_beneath_read(tree->root, path, max_size, subject, NULL, error);
+	return read_text(tree, path, max_size, subject, NULL, error);
 }
 
 int
 dps_tree_open_dir(DpsTree *tree, const char *path, GError **error)
 {
-	int fd = dps_beneath_open(tree->root, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+	int fd;
 
+	if (tree->root < 0) {
+		dps_throw(error, DPS_ERROR_UNSUPPORTED,
+			  "%s: it is not mounted: no directory of it "
+			  "can be opened",
+			  tree->path);
+		return -1;
+	}
+
+	fd = dps_beneath_open(tree->root, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
 	if (fd < 0)
 		dps_throw_errno(error, errno, "%s%s%s: open", tree->path, *path == '/' ? "" : "/",
 				path);

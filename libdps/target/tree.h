@@ -3,6 +3,7 @@
 
 #include <dps/tree.h>
 #include "target/blockdev.h"
+#include "target/files.h"
 
 /* What the decide floor needs of a tree beyond the public door.  Values belong to the tree. */
 
@@ -47,6 +48,34 @@ typedef struct {
 /* dps_tree_open() on a system, which is not asked any more when the tree is there. */
 DpsTree *dps_tree_open_on(const char *path, const DpsSystem *system, GError **error);
 
+/* Where on a disk a tree lies that nothing has mounted.  A value. */
+typedef struct {
+	guint partition;       /* its number */
+	uint64_t subvolume_id; /* btrfs: the subvolume that is its root; else 0 */
+	char *subvolume;       /* the path of that subvolume; else NULL */
+} DpsTreeOrigin;
+
+/**
+ * dps_tree_open_files:
+ * @files: (transfer full): the files of a root file system that is not mounted
+ * @fd: (transfer full): what @files read through
+ * @name: what to call it in messages: "disk.raw: partition 3"
+ * @origin: where it lies
+ * @error: %DPS_ERROR_CORRUPT for a fstab that cannot be read
+ *
+ * A tree that nothing is mounted in: it has files, an fstab, an architecture and a machine id.
+ *
+ * Returns: (transfer full): the tree, %NULL on failure
+ */
+DpsTree *dps_tree_open_files(DpsFiles *files, int fd, const char *name, const DpsTreeOrigin *origin,
+			     GError **error);
+
+/* (nullable): where the tree lies, when it was not a directory */
+const DpsTreeOrigin *dps_tree_get_origin(DpsTree *tree);
+
+/* The files of the tree, links followed inside of it. */
+DpsFiles *dps_tree_get_files(DpsTree *tree);
+
 GPtrArray *dps_tree_get_mounts(DpsTree *tree); /* (element-type DpsMount): the topmost of each
 						  mount point, by path */
 GPtrArray *dps_tree_get_fstab(DpsTree *tree);  /* (element-type DpsFstabEntry): in order */
@@ -85,5 +114,6 @@ gboolean dps_tree_is_running_system(DpsTree *tree);
 char *dps_tree_read_file(DpsTree *tree, const char *path, size_t max_size, GError **error);
 
 /* A directory of the tree or below it, opened beneath its root (O_PATH semantics do not apply:
- * it can be read).  Returns: a descriptor that the caller closes, -1 on failure */
+ * it can be read).  Returns: a descriptor that the caller closes, -1 on failure: always for a tree
+ * that is not mounted */
 int dps_tree_open_dir(DpsTree *tree, const char *path, GError **error);

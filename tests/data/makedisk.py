@@ -101,6 +101,29 @@ def mounted(image):
             run("losetup", "--detach", loop)
 
 
+@contextlib.contextmanager
+def attached(image, number):
+    """A partition of an image, on a loop device."""
+    part = table(image)["partitions"][number - 1]
+    loop = run("losetup", "--find", "--show", "--offset", part["start"] * 512, "--sizelimit",
+               part["size"] * 512, image).strip()
+    try:
+        yield loop
+    finally:
+        run("losetup", "--detach", loop)
+
+
+@contextlib.contextmanager
+def mounted_node(node, *options):
+    """A file system, mounted."""
+    with tempfile.TemporaryDirectory(prefix="makedisk-") as place:
+        run("mount", *options, node, place)
+        try:
+            yield pathlib.Path(place)
+        finally:
+            run("umount", place)
+
+
 def make_content(path, part, number):
     """Makes a file with what the partition holds."""
     fs_uuid = f"{number:08x}-aaaa-4bbb-8ccc-dddddddddddd"

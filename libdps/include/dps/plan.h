@@ -96,7 +96,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsPlan, dps_plan_unref)
 /**
  * dps_plan_set_arch:
  * @plan: a plan
- * @arch: the architecture of roles that are assigned without one; %DPS_ARCH_NONE: the tree's
+ * @arch: the architecture of roles that are assigned without one; %DPS_ARCH_NONE: the tree's, or
+ *   without a tree what the programs on the disk are made for
  *
  * Since: 0.1
  */
@@ -146,8 +147,9 @@ DPS_API gboolean dps_plan_assign(DpsPlan *plan, DpsRole role, DpsArch arch, guin
  * @error: %DPS_ERROR_REFUSED, %DPS_ERROR_UNSUPPORTED, %DPS_ERROR_AMBIGUOUS when root itself cannot
  *   be tagged, with what is in the way
  *
- * Assigns what can be proved: from what is mounted under the tree, and from its fstab.  What was
- * assigned by hand stays.  What cannot be tagged becomes a finding.
+ * Assigns what can be proved: from what is mounted under the tree, and from its fstab.  Without a
+ * tree, the one system that is on the disk tells, where its root file system can be read without a
+ * mount (btrfs, ext4).  What was assigned by hand stays.  What cannot be tagged becomes a finding.
  *
  * Returns: %TRUE on success
  * Since: 0.1

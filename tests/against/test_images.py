@@ -1,0 +1,299 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Disk images as plain files: everything here runs in an empty sandbox, as nobody, with no /dev, /proc
+and /sys, and sees nothing of this machine but /usr, dps-tag and the image."""
+
+import functools
+import json
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+HERE = pathlib.Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "data"))
+import makedisk  # noqa: E402
+from makedisk import Partition  # noqa: E402
+
+BUILD = pathlib.Path(os.environ["DPS_BUILD"])
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+SANDBOX = [
+    *NOBODY, "bwrap", "--unshare-all", "--cap-drop", "ALL", "--clearenv",
+    "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib",
+    *(["--symlink", "usr/lib64", "/lib64"] if os.path.exists("/lib64") else []),
+    "--ro-bind", str(BUILD), "/build", "--setenv", "LD_LIBRARY_PATH", "/build/libdps",
+    "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "PATH", "/usr/bin:/usr/sbin",
+]
+
+# ELF class, byte order, machine of a program of each architecture: elf.h of glibc, and the ABI documents.
+ELF = {
+    "alpha": (2, 1, 0x9026), "arc": (1, 1, 195), "arm": (1, 1, 40), "aarch64": (2, 1, 183),
+    "ia64": (2, 1, 50), "loongarch64": (2, 1, 258), "mips": (1, 2, 8), "mips64": (2, 2, 8),
+    "mipsel": (1, 1, 8), "mips64el": (2, 1, 8), "parisc": (1, 2, 15), "ppc": (1, 2, 20),
+    "ppc64": (2, 2, 21), "ppc64le": (2, 1, 21), "riscv32": (1, 1, 243), "riscv64": (2, 1, 243),
+    "s390": (1, 2, 22), "s390x": (2, 2, 22), "tilegx": (2, 1, 191), "x86": (1, 1, 3),
+    "x86_64": (2, 1, 62),
+}
+
+
+def elf(arch):
+    """The header of a program."""
+    bits, order, machine = ELF[arch]
+    ident = b"\x7fELF" + bytes([bits, order, 1]) + bytes(9)
+    return (ident + struct.pack("<>"[order - 1] + "HHI", 2, machine, 1)).ljust(4096, b"\0")
+
+
+FS_UUID = "{:08x}-aaaa-4bbb-8ccc-dddddddddddd".format
+PART_UUID = "{:08x}-1111-4222-8333-444444444444".format
+
+
+def system(fstab="", arch="x86_64", name="Test OS 1", **more):
+    """The files of a root file system."""
+    return {"etc/os-release": f'ID=test\nPRETTY_NAME="{name}"\n', "etc/fstab": fstab,
+            "usr/bin/bash": elf(arch), **more}
+
+
+@functools.lru_cache(maxsize=None)
+def why_no_sandbox():
+    done = subprocess.run([*SANDBOX, "/build/cli/dps-tag", "types"], capture_output=True, text=True)
+    return None if done.returncode == 0 else f"no sandbox: {' '.join(done.stderr.split())[:200]}"
+
+
+@pytest.fixture
+def place():
+    """A directory that nobody may reach."""
+    if not shutil.which("bwrap", path="/usr/bin:/usr/sbin"):
+        pytest.skip("bwrap is not here: install bubblewrap")
+    if why_no_sandbox():
+        pytest.skip(why_no_sandbox())
+    with tempfile.TemporaryDirectory(prefix="images-", dir="/var/tmp") as directory:
+        os.chmod(directory, 0o777)
+        yield pathlib.Path(directory)
+
+
+class Result:
+    def __init__(self, done):
+        self.status, self.out, self.err = done.returncode, done.stdout.decode(), done.stderr.decode()
+
+    def __repr__(self):
+        return f"exit {self.status}\n{self.out}\n{self.err}"
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def tag(place, *words, status=None, prefix=()):
+    """dps-tag in the sandbox, which has @place at /d, and is in it."""
+    for path in place.iterdir():
+        if not path.is_dir():
+            os.chmod(path, 0o666)
+    done = subprocess.run([*SANDBOX, "--bind", str(place), "/d", "--chdir", "/d", *prefix,
+                           "/build/cli/dps-tag", *map(str, words)], capture_output=True, timeout=60)
+    result = Result(done)
+    if status is not None:
+        assert result.status == status, result
+    return result
+
+
+def types_planned(result):
+    """{partition: name of the type that it is to get}"""
+    names = {row["type_uuid"]: row["name"] for row in table_of_types()}
+    return {change["partition"]: names[change["to"]] for change in result.json["changes"]
+            if change["kind"] == "type"}
+
+
+@functools.lru_cache(maxsize=None)
+def table_of_types():
+    done = subprocess.run([*SANDBOX, "/build/cli/dps-tag", "types", "--json"], capture_output=True, check=True)
+    return json.loads(done.stdout)["types"]
+
+
+def needs_mount():
+    if not makedisk.can_mount():
+        pytest.skip("making subvolumes wants root, loop devices and btrfs in the kernel")
+
+
+# --- Who is who, out of the image itself -------------------------------------------------------------
+
+FULL_FSTAB = f"""
+# every way to name a file system
+UUID={FS_UUID(3)} / ext4 defaults 0 1
+UUID="ABCD-0001" /boot/efi vfat umask=0077 0 2
+LABEL=home\\040of\\040all /home ext4 defaults 0 2
+PARTLABEL=the\\040data /srv ext4 defaults 0 2
+PARTUUID={PART_UUID(6).upper()} /var/tmp ext4 defaults 0 2
+/dev/vda7 none swap sw 0 0
+tmpfs /tmp tmpfs defaults 0 0
+"""
+
+
+def full(fstab=FULL_FSTAB, **more):
+    return [
+        Partition(content="vfat"),
+        Partition(content="ext4", label="home of all", size=16),
+        Partition(content="ext4", files=system(fstab, **more), size=16),
+        Partition(content="ext4", size=16),
+        Partition(content="ext4", name="the data", size=16),
+        Partition(content="ext4", size=16),
+        Partition(content="swap", size=16),
+    ]
+
+
+def test_fstab_of_the_image(place):
+    disk = makedisk.make(place / "disk.raw", full())
+    before = makedisk.digest(disk)
+    assert types_planned(tag(place, "plan", "disk.raw", "--json", status=1)) == {
+        1: "esp", 2: "home", 3: "root-x86-64", 5: "srv", 6: "tmp", 7: "swap"}
+    assert makedisk.digest(disk) == before
+
+    tag(place, "apply", "disk.raw", "--no-check", status=0)
+    kinds = [part["type"].lower() for part in makedisk.table(disk)["partitions"]]
+    assert kinds[0] == makedisk.ESP and kinds[2] == makedisk.ROOT_X86_64 and kinds[3] == makedisk.GENERIC
+    assert tag(place, "plan", "disk.raw", "--json", status=0).json["changes"] == []
+
+
+@pytest.mark.parametrize("spec", [
+    f"/dev/disk/by-uuid/{FS_UUID(2)}", "/dev/disk/by-label/home\\x20of\\x20all", "'LABEL=home of all'",
+    f"/dev/disk/by-partuuid/{PART_UUID(2)}", "/dev/sda2", "/dev/nvme0n1p2", "/dev/mmcblk0p2"])
+def test_other_ways_to_name_it(place, spec):
+    spec = spec.strip("'").replace(" ", "\\040")
+    makedisk.make(place / "disk.raw", full(f"UUID={FS_UUID(3)} / ext4 defaults 0 1\n{spec} /home ext4 defaults 0 2\n"))
+    assert types_planned(tag(place, "plan", "disk.raw", "--json"))[2] == "home"
+
+
+@pytest.mark.parametrize("why, fstab", [
+    ("another type", f"UUID={FS_UUID(3)} / ext4 x 0 0\n/dev/sda2 /home xfs x 0 0\n"),
+    ("several disks", f"UUID={FS_UUID(3)} / ext4 x 0 0\n/dev/sda2 /home ext4 x 0 0\n/dev/sdb1 /srv ext4 x 0 0\n"),
+    ("no such number", f"UUID={FS_UUID(3)} / ext4 x 0 0\n/dev/sda22 /home ext4 x 0 0\n"),
+    ("another disk", f"UUID={FS_UUID(3)} / ext4 x 0 0\nUUID={FS_UUID(9)} /home ext4 x 0 0\n"),
+    ("a volume", f"UUID={FS_UUID(3)} / ext4 x 0 0\n/dev/mapper/vg-home /home ext4 x 0 0\n")])
+def test_what_a_node_does_not_prove(place, why, fstab):
+    makedisk.make(place / "disk.raw", full(fstab))
+    result = tag(place, "plan", "disk.raw", "--json")
+    assert types_planned(result) == {3: "root-x86-64"}, why
+    assert any(f["code"] == "detected-skipped" and "/home" in f["message"] for f in result.json["findings"])
+
+
+@pytest.mark.parametrize("crypttab, fstab", [
+    (f"data UUID={FS_UUID(2)} none\n", "/dev/mapper/data /srv ext4 x 0 0\n"),
+    ("# data UUID=x\ndata /dev/vda2 - luks\n", "/dev/mapper/data /srv ext4 x 0 0\n"),
+    ("", f"/dev/mapper/luks-{FS_UUID(2)} /srv ext4 x 0 0\n")])
+def test_crypttab(place, crypttab, fstab):
+    makedisk.make(place / "disk.raw", [
+        Partition(content="ext4", files=system(f"UUID={FS_UUID(1)} / ext4 x 0 0\n{fstab}", **{"etc/crypttab": crypttab})),
+        Partition(content="crypto_LUKS")])
+    assert types_planned(tag(place, "plan", "disk.raw", "--json")) == {1: "root-x86-64", 2: "srv"}
+
+
+@pytest.mark.parametrize("files, other, role", [
+    ({"EFI/BOOT/BOOTX64.EFI": b"MZ"}, False, "esp"), ({"efi/x": b"1"}, False, "esp"), ({}, True, "xbootldr"),
+    ({"vmlinuz": b"1"}, False, None), ({"EFI": b"a file"}, False, None)])
+def test_boot_on_fat(place, files, other, role):
+    parts = [Partition(content="vfat", files=files),
+             Partition(content="ext4", files=system(f"UUID={FS_UUID(2)} / ext4 x 0 0\nUUID=ABCD-0001 /boot vfat x 0 0\n"))]
+    if other:
+        parts.append(Partition(content="vfat", type=makedisk.ESP))
+    makedisk.make(place / "disk.raw", parts)
+    result = tag(place, "plan", "disk.raw", "--json")
+    assert types_planned(result).get(1) == role
+    assert (role is None) == any(f["code"] == "boot-unclear" for f in result.json["findings"])
+
+
+def test_the_default_subvolume(place):
+    needs_mount()
+    for name in ("root", "@", "@rootfs"):
+        fstab = f"UUID={FS_UUID(1)} / btrfs subvol=/{name} 0 0\nUUID={FS_UUID(1)} /home btrfs subvol=home 0 0\n"
+        for text in (fstab, ""):
+            disk = makedisk.make(place / "disk.raw", [
+                Partition(content="btrfs", size=160, files=system(text), subvolumes=(name, "home"))])
+            tag(place, "apply", "disk.raw", "--no-check", status=0)
+            with makedisk.attached(disk, 1) as node, makedisk.mounted_node(node) as top:
+                told = makedisk.run("btrfs", "subvolume", "get-default", top)
+            assert told.split()[-1] == name, told
+
+
+def test_system_in_the_top_level(place):
+    disk = makedisk.make(place / "disk.raw", [Partition(content="btrfs", size=160, files=system())])
+    result = tag(place, "plan", "disk.raw", "--json", status=1)
+    assert [change["kind"] for change in result.json["changes"]] == ["type"]
+    assert makedisk.run("btrfs", "check", "--force", carve(place, disk, 1)) is not None
+
+
+def carve(place, disk, number):
+    """The bytes of one partition, as a file."""
+    part = makedisk.table(disk)["partitions"][number - 1]
+    out = place / "carved"
+    with open(disk, "rb") as source, open(out, "wb") as to:
+        source.seek(part["start"] * 512)
+        to.write(source.read(part["size"] * 512))
+    return out
+
+
+@pytest.mark.parametrize("parts, words", [
+    ([Partition(content="ext4", files=system(name="One")), Partition(content="ext4", files=system(name="Two"))],
+     ["several systems", "partition 1 (One)", "partition 2 (Two)", "root=1 or root=2"]),
+    ([Partition(content="ext4"), Partition(content="crypto_LUKS")],
+     ["no os-release", "partition 2 (crypto_LUKS): it is encrypted", "root=1 or root=2"]),
+    ([Partition(content="vfat")], ["no os-release", "root=PARTITION"]),
+    ([Partition(content="ext4", files=system(f"UUID={FS_UUID(2)} / ext4 x 0 0\n")), Partition(content="ext4")],
+     ["partition 1", "partition 2 at /", "root=1 or root=2"]),
+    ([Partition(content="xfs")], ["partition 1 (xfs): xfs cannot be read", "root=1"])])
+def test_what_is_not_proved(place, parts, words):
+    disk = place / "disk.raw"
+    if parts[0].content == "xfs":
+        # the superblock is all that blkid looks at: xfs_format.h
+        makedisk.make(disk, [Partition(size=320)])
+        with open(disk, "r+b") as file:
+            file.seek(makedisk.MIB)
+            file.write(struct.pack(">4sIQQQ", b"XFSB", 4096, 81920, 0, 0) + bytes(range(16)) +
+                       struct.pack(">QQQQIIIIIHHHH", 65540, 128, 129, 130, 1, 20480, 4, 0, 1368, 0xB4A5, 512, 512, 8))
+            file.write(bytes(12) + bytes([12, 9, 9, 3, 15, 0, 25]))
+    else:
+        makedisk.make(disk, parts)
+    before = makedisk.digest(disk)
+    result = tag(place, "apply", "disk.raw", status=3)
+    for word in words:
+        assert word in result.err, result
+    assert makedisk.digest(disk) == before
+
+
+@pytest.mark.parametrize("arch", sorted(ELF))
+def test_every_architecture(place, arch):
+    name = next(row["name"] for row in table_of_types() if row["role"] == "root" and row["arch"] == arch)
+    makedisk.make(place / "disk.raw", [Partition(content="ext4", size=16, files=system(arch=arch)),
+                                      Partition(size=16, content="ext4", files={"bin/env": elf(arch)})])
+    assert types_planned(tag(place, "plan", "disk.raw", "--json")) == {1: name}
+    # typed, and still of that architecture, each by itself
+    assert types_planned(tag(place, "plan", "disk.raw", "root=1", "--json")) == {1: name}
+    assert types_planned(tag(place, "plan", "disk.raw", "usr=2", "--json")) == {2: name.replace("root", "usr")}
+
+
+def test_os_release_says_the_architecture(place):
+    files = {"usr/lib/os-release": "ID=x\nARCHITECTURE=riscv64\n"}
+    makedisk.make(place / "disk.raw", [Partition(content="ext4", files=files)])
+    assert types_planned(tag(place, "plan", "disk.raw", "--json")) == {1: "root-riscv64"}
+
+
+def test_nothing_says_the_architecture(place):
+    makedisk.make(place / "disk.raw", [Partition(content="ext4"), Partition(content="ext4", files={"etc/os-release": "ID=x\n"})])
+    for words in (["root=1"], ["usr=1"], []):
+        result = tag(place, "plan", "disk.raw", *words, status=3)
+        assert "--arch" in result.err, result
+    assert types_planned(tag(place, "plan", "disk.raw", "root:s390x=1", "--json")) == {1: "root-s390x"}
+
+
+# --- A tree beside the image --------------------------------------------------------------------------
+
+def test_tree_and_image(place):
+    tree = place / "tree"
+    disk = makedisk.make(place / "disk.raw", full(fstab="UUID=none / ext4 x 0 0\n", arch="aarch64"))
+    makedisk.write_tree(tree, system(FULL_FSTAB, arch="riscv64"))
+    result = tag(place, "plan", "disk.raw", "--root", "tree", "--json", status=1)
+    assert types_planned(result) == {1: "esp", 2: "home", 3: "root-riscv64", 5: "srv", 6: "tmp", 7: "swap"}
+    tag(place, "apply", "disk.raw", "--root", "tree", "--no-check", status=0)
+    assert makedisk.table(disk)["partitions"][0]["type"].lower() == makedisk.ESP
