@@ -25,8 +25,11 @@ VFAT_ID = "1234-ABCD"
 
 @contextlib.contextmanager
 def mounted(image: pathlib.Path, *options: str):
-    """A directory where the file system in a file is mounted while the caller fills it."""
-    with tempfile.TemporaryDirectory(prefix="libdps-vm-") as place:
+    """A directory where the file system in a file is mounted while the caller fills it.
+
+    One at a time: the kernel takes two copies of one btrfs for the same file system.
+    """
+    with cache.lock("mount"), tempfile.TemporaryDirectory(prefix="libdps-vm-") as place:
         cache.run("mount", "-o", ",".join(("loop", *options)), image, place)
         try:
             yield pathlib.Path(place)
@@ -47,7 +50,9 @@ def _fill(image: pathlib.Path, tree: pathlib.Path) -> None:
 def btrfs(image: pathlib.Path, size_mib: int, label: str, tree: pathlib.Path) -> None:
     """Subvolumes root and home, and 5 still the default one: as Anaconda leaves it."""
     _empty(image, size_mib)
-    cache.run("mkfs.btrfs", "--quiet", "--label", label, "--uuid", uuid_of(label), image)
+    # It refuses the UUID of a file system that is attached at the moment.
+    with cache.lock("mount"):
+        cache.run("mkfs.btrfs", "--quiet", "--label", label, "--uuid", uuid_of(label), image)
     with mounted(image) as place:
         for name in ("root", "home"):
             cache.run("btrfs", "subvolume", "create", place / name)

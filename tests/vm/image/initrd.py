@@ -48,7 +48,8 @@ WANTS = {
     "sockets.target": ["systemd-udevd-control.socket", "systemd-udevd-kernel.socket"],
     "sysinit.target": ["systemd-udevd.service", "systemd-udev-trigger.service"],
 }
-RULES = ["50-udev-default", "60-persistent-storage", "80-drivers", "99-systemd"]
+# 60-block: a device that was written to is looked at again when it is closed.
+RULES = ["50-udev-default", "60-block", "60-persistent-storage", "80-drivers", "99-systemd"]
 GROUPS = "tty disk kmem input sgx video audio dialout lp kvm render cdrom tape".split()
 ACCOUNTS = {
     "etc/passwd": "root:x:0:0:root:/root:/bin/sh\n",
