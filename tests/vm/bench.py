@@ -9,7 +9,7 @@ import pathlib
 import shutil
 import tempfile
 
-from image import cache, filesystem, host, packages, recipe
+from image import cache, host, initrd, packages, recipe
 from machine import qemu
 from machine.boot import boot
 
@@ -80,18 +80,20 @@ class Bench:
     def run_installation(self, case) -> dict:
         """An installer's %post in a machine, then a boot of what it left: two records."""
         with tempfile.TemporaryDirectory(prefix="libdps-vm-", dir=cache.directory("work")) as place:
-            disk, facts = self.disk(case.recipe, place)
+            disk, _ = self.disk(case.recipe, place)
             recipe.select_entry(case.recipe, disk, case.entry)
-            root = facts["partitions"][1]
-            where = f"offset={root['start_mib'] << 20},sizelimit={root['size_mib'] << 20}"
-            with filesystem.mounted(disk, where, "subvol=root") as tree:
-                host.put_program(self.dps_tag, tree, "usr/sbin/dps-tag")
-                (tree / "tmp/ks-script-post").write_text(case.script())
+            payload = pathlib.Path(place, "payload")
+            host.put_program(self.dps_tag, payload / "target", "usr/sbin/dps-tag")
+            (payload / "target/tmp").mkdir()
+            (payload / "target/tmp/ks-script-post").write_text(case.script())
+            (payload / "luks.key").write_text(recipe.LUKS_KEY)
 
             shop = recipe.workshop(case.recipe)
+            ram_disk = pathlib.Path(place, "initrd")
+            initrd.with_payload(shop.installer(), payload, ram_disk)
             console = shop.platform["console"]
             installer = qemu.DirectKernel(
-                shop.kernel, shop.installer(), f"console={console} panic=-1 quiet"
+                shop.kernel, ram_disk, f"console={console} panic=-1 quiet"
             )
             drive = qemu.Drive(disk, "virtio", keep=True)
             arch = case.recipe.arch

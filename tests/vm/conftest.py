@@ -47,6 +47,9 @@ def pytest_collection_finish(session):
     config = session.config
     if config.option.collectonly:
         return
+    jobs = [mark.args for item in session.items for mark in item.iter_markers("vm_job")]
+    if not jobs:
+        return
     arch = "aarch64" if config.getoption("--vm-suite") == matrix.ARM64 else "x86_64"
     program = shutil.which(config.getoption("--dps-tag"))
     reason = bench.why_not(arch)
@@ -57,11 +60,9 @@ def pytest_collection_finish(session):
     if reason is not None:
         return
     shared = bench.Bench(pathlib.Path(program).resolve(), config.getoption("--vm-logs"))
-    for item in session.items:
-        for mark in item.iter_markers("vm_job"):
-            name, function, *arguments = mark.args
-            if name not in config.vm_queue.futures:
-                config.vm_queue.add(name, function, shared, *arguments)
+    for name, function, *arguments in jobs:
+        if name not in config.vm_queue.futures:
+            config.vm_queue.add(name, function, shared, *arguments)
 
 
 def pytest_unconfigure(config):
@@ -75,12 +76,16 @@ def seen(request):
     if request.config.vm_reason:
         pytest.skip(request.config.vm_reason)
     name = request.node.get_closest_marker("vm_job").args[0]
+    failure = None
     try:
         return request.config.vm_queue.result(name)
     except bench.UNAVAILABLE as error:
-        pytest.skip(str(error))
+        reason = str(error)
     except cache.CommandFailed as error:
-        pytest.fail(str(error), pytrace=False)
+        failure = str(error)
+    if failure:
+        pytest.fail(failure, pytrace=False)
+    pytest.skip(reason)
 
 
 @pytest.fixture

@@ -66,6 +66,7 @@ TWO_ROOTS = Recipe("two-roots", second_root=True)
 VERITY = Recipe("usr-verity", root="ext4", usr_verity=True)
 XBOOTLDR = Recipe("xbootldr", xbootldr=True)
 FALLBACK = Recipe("uki-fallback", loader="none")
+INSTALLED_LUKS = Recipe("installed-luks", luks=True, srv_and_swap=True, fstab=True)
 GRUB = Recipe("grub", root="ext4", loader="grub")
 GRUB_WITHOUT_BLI = Recipe("grub-without-bli", root="ext4", loader="grub-without-bli")
 TRIXIE = Recipe("trixie", suite="trixie")
@@ -465,5 +466,14 @@ INSTALLATIONS = [
         post=AFTER_POST,
         reboot=ROOT_SUBVOLUME,
         suite=SHORT,
+    ),
+    Installation(
+        name="kickstart-luks",
+        recipe=INSTALLED_LUKS,
+        entry=UKI,
+        kickstart="kickstart/tag.ks",
+        # The partition below the device mapper gets the type, and the btrfs in it the default.
+        post=AFTER_POST,
+        reboot={**ROOT_SUBVOLUME, "root.source": "/dev/mapper/root"},
     ),
 ]

@@ -15,10 +15,15 @@ report_types() {
 	done
 }
 
+root=${disk}2
 bring_up() {
+	if /usr/bin/cryptsetup isLuks "$root"; then
+		/usr/bin/cryptsetup open --key-file=/payload/luks.key "$root" luks-root || return 1
+		root=/dev/mapper/luks-root
+	fi
 	mkdir -p "$target" &&
-		/usr/bin/mount -o subvol=root "${disk}2" "$target" &&
-		/usr/bin/mount -o subvol=home "${disk}2" "$target/home" &&
+		/usr/bin/mount -o subvol=root "$root" "$target" &&
+		/usr/bin/mount -o subvol=home "$root" "$target/home" &&
 		/usr/bin/mount "${disk}1" "$target/boot/efi" &&
 		/usr/bin/mount "${disk}3" "$target/srv" &&
 		/usr/sbin/swapon "${disk}4" || return 1
@@ -35,6 +40,9 @@ if ! bring_up; then
 	report_mounts
 	finish
 fi
+
+# As a package would be installed.
+cp -a /payload/target/. "$target/"
 
 chroot "$target" /bin/sh /tmp/ks-script-post >/run/post.log 2>&1
 say post-status $?
@@ -53,5 +61,6 @@ for name in dev proc sys run; do
 	/usr/bin/umount --recursive --lazy "$target/$name"
 done
 /usr/bin/umount --recursive "$target" || say still-mounted "$target"
+[ "$root" = "${disk}2" ] || /usr/bin/cryptsetup close luks-root || say still-open "$root"
 say reached done
 finish

@@ -1,7 +1,22 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Writes the archive of an initial RAM disk ("newc", initramfs-buffer-format.rst of the kernel)."""
 
+import os
+import pathlib
 import stat
+
+
+def of_directory(tree: pathlib.Path, prefix: str) -> dict[str, tuple[int, bytes]]:
+    """The entries for what is in a directory, under another name."""
+    entries = {prefix: (stat.S_IFDIR | 0o755, b"")}
+    for path in sorted(tree.rglob("*")):
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            data = os.readlink(path).encode()
+        else:
+            data = path.read_bytes() if stat.S_ISREG(mode) else b""
+        entries[f"{prefix}/{path.relative_to(tree)}"] = (mode, data)
+    return entries
 
 
 def write(path, entries: dict[str, tuple[int, bytes]]) -> None:

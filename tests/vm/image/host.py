@@ -12,7 +12,7 @@ from . import cache
 def put_program(program: pathlib.Path, root: pathlib.Path, name: str) -> None:
     """Libraries go to /usr/lib, where every dynamic loader looks in the end.
 
-    The root must have no dynamic programs of its own: theirs may be of another release.
+    In the root /usr is merged: what is asked for in /lib64 is put into /usr/lib64.  It must have no dynamic programs of its own: theirs may be of another release.
     """
     target = root / name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -23,7 +23,11 @@ def put_program(program: pathlib.Path, root: pathlib.Path, name: str) -> None:
             continue
         library = pathlib.Path(found[2])
         # The loader is asked for by its path, everything else by name.
-        place = root / (str(library)[1:] if found[1] is None else f"usr/lib/{library.name}")
+        name = f"usr/lib/{library.name}"
+        if found[1] is None:
+            name = str(library).lstrip("/")
+            name = name if name.startswith("usr/") else f"usr/{name}"
+        place = root / name
         place.parent.mkdir(parents=True, exist_ok=True)
         if not os.path.lexists(place):
             shutil.copy2(library.resolve(), place)

@@ -135,8 +135,16 @@ def build(
 def build_installer(
     tree: pathlib.Path, triplet: str, output: pathlib.Path, wanted_modules: list[str]
 ) -> None:
-    """A RAM disk that is a whole system with udev, such as an installer runs in."""
+    """A RAM disk that is a whole system with udev, such as an installer runs in.
+
+    What it installs comes as a second archive in front of this one, see with_payload().
+    """
     files = _base(tree, triplet)
+    luks = FEATURES["luks"]
+    for name in [*luks["programs"], "usr/sbin/cryptsetup"]:
+        files.add(name)
+    for rule in luks["rules"]:
+        files.add(f"usr/lib/udev/rules.d/{rule}.rules")
     files.text("etc/os-release", 'ID=test\nNAME=test\nPRETTY_NAME="Installer"\n')
     files.add("usr/sbin/swapon")
     files.add("usr/sbin/swapoff")
@@ -147,8 +155,15 @@ def build_installer(
     )
     _report(files, "installer.sh", "installer.service", "Installation")
     files.link(f"{UNITS}/installer.target.wants/installer.service", "../installer.service")
-    _modules(files, BASE_MODULES + wanted_modules)
+    _modules(files, BASE_MODULES + wanted_modules + luks["modules"])
     _write(files, output)
+
+
+def with_payload(initrd: pathlib.Path, payload: pathlib.Path, output: pathlib.Path) -> None:
+    """The installer's RAM disk with the files that this run installs, below /payload."""
+    cpio.write(output, cpio.of_directory(payload, "payload"))
+    with open(output, "ab") as file:
+        file.write(initrd.read_bytes())
 
 
 def _base(tree: pathlib.Path, triplet: str) -> FileSet:

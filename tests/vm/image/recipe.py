@@ -19,7 +19,7 @@ COMMAND_LINE = "console={console} panic=-1 quiet systemd.show_status=1 rw"
 LUKS_KEY = "libdps test key"
 MACHINE_ID = "3d1219c7c4c5404aaa1f6d2a48adfda4\n"
 VFAT_MODULES = ["vfat", "nls_ascii", "nls_cp437", "nls_iso8859-1"]
-INSTALLER_MODULES = ["btrfs", "virtio_blk", "virtio_pci", *VFAT_MODULES]
+INSTALLER_MODULES = ["autofs4", "btrfs", "virtio_blk", "virtio_pci", *VFAT_MODULES]
 SYSTEM_MODULES = ["autofs4", "efivarfs", *VFAT_MODULES]
 
 PLATFORMS = {
@@ -43,7 +43,7 @@ busybox-static dosfstools e2fsprogs kmod libc-bin libkmod2 liblzma5 libzstd1 mou
 systemd-sysv udev util-linux
 """.split()
 SMALL_PACKAGES = """
-busybox-static kmod libkmod2 liblzma5 libzstd1 systemd systemd-boot-efi udev
+busybox-static cryptsetup-bin kmod libkmod2 liblzma5 libzstd1 systemd systemd-boot-efi udev
 """.split()
 APPLETS = "awk cat cut dmesg echo grep ls poweroff sh sync tail tr uname sed readlink".split()
 OS_RELEASE = 'ID=test\nNAME=Test\nVERSION_ID=1\nPRETTY_NAME="Test system"\n'

@@ -9,7 +9,7 @@ import re
 
 from .console import Session
 
-REPORT = re.compile(r"libdps-vm: (\S+) ?(.*)$")
+REPORT = re.compile(r"(?:^|\s)libdps-vm: (\S+) ?(.*)$")
 PANIC = re.compile(r"Kernel panic - not syncing|Attempted to kill init")
 
 
@@ -80,7 +80,7 @@ def of_session(session: Session) -> dict:
         else:
             record["facts"].setdefault(word, []).append(rest)
 
-    if reached and ended and not panicked:
+    if reached and ended and not panicked and not session.timed_out:
         record["result"] = reached
     if record["result"] == "emergency" and "initrd-switch-root.service" in record["failed_units"]:
         record["result"] = "switch-root"
