@@ -13,7 +13,8 @@
 
 /* The backup file of this run, so that it can be taken away when nothing was changed after all. */
 typedef struct {
-	int dir; /* -1: there is none */
+	int dir;	   /* -1: there is none */
+	gboolean is_older; /* an earlier run that was cut off left it: it stays */
 	char *name, *path;
 } BackupFile;
 
@@ -91,6 +92,34 @@ open_named_backup(const char *path, BackupFile *file, GError **error)
 	return TRUE;
 }
 
+/* Whether the file of that name is the backup of the same run, which a crash or a kill cut off. */
+static gboolean
+is_kept_already(DpsPlan *plan, const BackupFile *file)
+{
+	g_autofree char *text = NULL;
+	g_autoptr(DpsBackup) older = NULL;
+	gsize size;
+
+	text = dps_save_read_own_file(file->dir, file->name, DPS_BACKUP_MAX_SIZE, &size, NULL);
+	older = text ? dps_backup_parse(text, size, file->name, NULL) : NULL;
+	return older && dps_backup_covers(older, plan);
+}
+
+static gboolean
+write_backup_file(DpsPlan *plan, BackupFile *file, const char *text, GError **error)
+{
+	g_autoptr(GError) local = NULL;
+
+	if (dps_save_new_file(file->dir, file->name, text, strlen(text), &local))
+		return TRUE;
+	if (g_error_matches(local, DPS_ERROR, DPS_ERROR_REFUSED) && is_kept_already(plan, file)) {
+		file->is_older = TRUE;
+		return TRUE;
+	}
+	g_propagate_error(error, g_steal_pointer(&local));
+	return FALSE;
+}
+
 static gboolean
 has_something_to_undo(DpsPlan *plan)
 {
@@ -118,7 +147,7 @@ save_backup(DpsPlan *plan, const char *backup, BackupFile *file, GError **error)
 	text = dps_backup_write(plan, time);
 	opened = backup ? open_named_backup(backup, file, error)
 			: open_default_backup(plan, stamp, file, error);
-	if (!opened || !dps_save_new_file(file->dir, file->name, text, strlen(text), error)) {
+	if (!opened || !write_backup_file(plan, file, text, error)) {
 		g_prefix_error(error, "backup: ");
 		if (file->dir >= 0)
 			close(file->dir);
@@ -293,7 +322,7 @@ recover(DpsPlan *plan, const Progress *progress, BackupFile *file, GError **erro
 	g_autoptr(GError) problem = NULL;
 
 	if (put_back(plan, progress, &problem)) {
-		if (file->dir >= 0)
+		if (file->dir >= 0 && !file->is_older)
 			dps_save_remove_file(file->dir, file->name);
 		g_prefix_error(error, "nothing was changed: ");
 		return;

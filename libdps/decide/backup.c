@@ -10,9 +10,6 @@
 
 #define BACKUP_VERSION 1
 
-/* An entry is below 1 KiB, a table has at most 1024 partitions, each with a few changes. */
-#define BACKUP_MAX_SIZE (4 * 1024 * 1024)
-
 static void
 entry_free(DpsBackupEntry *entry)
 {
@@ -169,31 +166,67 @@ read_document(json_t *document, const char *path, DpsBackup *backup, GError **er
 }
 
 DpsBackup *
-dps_backup_open(const char *path, GError **error)
+dps_backup_parse(const char *text, gsize size, const char *name, GError **error)
 {
 	g_autoptr(DpsBackup) backup = g_new0(DpsBackup, 1);
-	g_autofree char *text = NULL;
 	json_error_t problem;
 	json_t *document;
-	gsize size;
 	gboolean good;
-
-	g_return_val_if_fail(path != NULL, NULL);
 
 	backup->refs = 1;
 	backup->entries = g_ptr_array_new_with_free_func((GDestroyNotify)entry_free);
 
-	text = dps_save_read_file(path, BACKUP_MAX_SIZE, &size, error);
-	if (!text)
-		return NULL;
-
 	document = json_loadb(text, size, JSON_REJECT_DUPLICATES, &problem);
 	if (!document)
-		return dps_throw_null(error, DPS_ERROR_CORRUPT, "%s: line %d: no JSON", path,
+		return dps_throw_null(error, DPS_ERROR_CORRUPT, "%s: line %d: no JSON", name,
 				      problem.line);
-	good = read_document(document, path, backup, error);
+	good = read_document(document, name, backup, error);
 	json_decref(document);
 	return good ? g_steal_pointer(&backup) : NULL;
+}
+
+DpsBackup *
+dps_backup_open(const char *path, GError **error)
+{
+	g_autofree char *text = NULL;
+	gsize size;
+
+	g_return_val_if_fail(path != NULL, NULL);
+
+	text = dps_save_read_file(path, DPS_BACKUP_MAX_SIZE, &size, error);
+	return text ? dps_backup_parse(text, size, path, error) : NULL;
+}
+
+/* What an earlier run changed already may have to be finished: then it is found as it should be. */
+static gboolean
+takes_back(const DpsBackupEntry *entry, const DpsChange *change, DpsPartition *partition)
+{
+	return entry->change->partition == change->partition &&
+	       entry->change->kind == change->kind && partition &&
+	       entry->start == partition->start && dps_guid_equal(&entry->guid, &partition->guid) &&
+	       (dps_value_equal(change->kind, &entry->change->from, &change->from) ||
+		dps_value_equal(change->kind, &entry->change->to, &change->from)) &&
+	       dps_value_equal(change->kind, &entry->change->to, &change->to);
+}
+
+gboolean
+dps_backup_covers(DpsBackup *backup, DpsPlan *plan)
+{
+	if (g_ascii_strcasecmp(backup->disk_uuid, dps_disk_get_uuid(plan->disk)) != 0)
+		return FALSE;
+
+	for (guint i = 0; i < plan->changes->len; i++) {
+		const DpsChange *change = plan->changes->pdata[i];
+		DpsPartition *partition =
+			dps_disk_get_partition_by_number(plan->disk, change->partition);
+		gboolean found = change->kind == DPS_CHANGE_TABLE;
+
+		for (guint j = 0; j < backup->entries->len && !found; j++)
+			found = takes_back(backup->entries->pdata[j], change, partition);
+		if (!found)
+			return FALSE;
+	}
+	return TRUE;
 }
 
 DpsBackup *

@@ -25,3 +25,15 @@ struct _DpsBackup {
 
 /* What the plan is about to change, as the contents of a backup file. */
 char *dps_backup_write(DpsPlan *plan, const char *time);
+
+/* (transfer full): what the bytes of a backup file say; @name is for messages */
+DpsBackup *dps_backup_parse(const char *text, gsize size, const char *name, GError **error);
+
+/*
+ * Whether @backup takes back all that @plan is about to change: it was kept by a run of the same
+ * command that was cut off, and what that run found is older than what this one finds.
+ */
+gboolean dps_backup_covers(DpsBackup *backup, DpsPlan *plan);
+
+/* An entry is below 1 KiB, a table has at most 1024 partitions, each with a few changes. */
+#define DPS_BACKUP_MAX_SIZE (4 * 1024 * 1024)

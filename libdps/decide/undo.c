@@ -63,6 +63,17 @@ read_value(DpsPlan *plan, DpsPartition *partition, DpsChangeKind kind, DpsValue 
 	g_assert_not_reached();
 }
 
+/* Whether the default subvolume is the old one in one of its copies alone: an undo was cut off. */
+static gboolean
+is_half_undone(DpsPlan *plan, const DpsChange *change, DpsPartition *partition)
+{
+	DpsBtrfs *btrfs = change->kind == DPS_CHANGE_BTRFS_DEFAULT
+				  ? dps_plan_get_btrfs(plan, partition, NULL)
+				  : NULL;
+
+	return btrfs && dps_btrfs_needs_write(btrfs, change->from.subvolume);
+}
+
 /* Adds what takes one change back; nothing when it is taken back already. */
 static gboolean
 turn_round(DpsPlan *plan, const DpsBackupEntry *entry, GError **error)
@@ -82,9 +93,9 @@ turn_round(DpsPlan *plan, const DpsBackupEntry *entry, GError **error)
 	is_old = dps_value_equal(change->kind, &now, &change->from);
 	now.text = NULL;
 
-	if (is_old)
+	if (is_old && !is_half_undone(plan, change, partition))
 		return TRUE;
-	if (!is_new)
+	if (!is_new && !is_old)
 		return dps_throw_partition(
 			error, change->partition, DPS_ERROR_CHANGED,
 			"%s: partition %u: its %s is neither what it was nor what it "

@@ -8,6 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A flush that a signal cut short was not made. */
+static gboolean
+flush(int fd)
+{
+	return TEMP_FAILURE_RETRY(fsync(fd)) == 0;
+}
+
 /* The nearest part of @path that is there: its descriptor, and how long it is. */
 static int
 open_existing(DpsTree *tree, const char *path, gsize *length, GError **error)
@@ -52,7 +59,7 @@ make_dirs(int fd, const char *path, gsize length, GError **error)
 
 		if (names[i][0] == '\0')
 			continue;
-		if ((mkdirat(fd, names[i], 0700) < 0 && errno != EEXIST) || fsync(fd) < 0) {
+		if ((mkdirat(fd, names[i], 0700) < 0 && errno != EEXIST) || !flush(fd)) {
 			dps_throw_errno(error, errno, "%s", path);
 			close(fd);
 			return -1;
@@ -95,7 +102,9 @@ write_all(int fd, const uint8_t *data, size_t size)
 
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
+		if (n == 0)
+			errno = EIO;
+		if (n <= 0)
 			return FALSE;
 		data += n;
 		size -= (size_t)n;
@@ -103,34 +112,68 @@ write_all(int fd, const uint8_t *data, size_t size)
 	return TRUE;
 }
 
+/* Returns: 0 when the bytes are on the medium, else the errno of what failed */
+static int
+fill(int fd, const void *data, size_t size)
+{
+	return write_all(fd, data, size) && flush(fd) ? 0 : errno;
+}
+
+/*
+ * The file has no name before it is whole, so that a crash leaves all of it or nothing.
+ *
+ * Returns: 0, the errno of what failed, -1 when there can be no such files here
+ */
+static int
+make_nameless(int dir, const char *name, const void *data, size_t size)
+{
+	int fd = openat(dir, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0600);
+	g_autofree char *link = NULL;
+	int problem;
+
+	if (fd < 0)
+		return -1;
+
+	problem = fill(fd, data, size);
+	link = g_strdup_printf("/proc/self/fd/%d", fd);
+	if (problem == 0 && linkat(AT_FDCWD, link, dir, name, AT_SYMLINK_FOLLOW) < 0)
+		problem = errno == EEXIST ? EEXIST : -1; /* else: no /proc, or no links */
+	close(fd);
+	return problem;
+}
+
+static int
+make_named(int dir, const char *name, const void *data, size_t size)
+{
+	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int problem;
+
+	if (fd < 0)
+		return errno;
+	problem = fill(fd, data, size);
+	close(fd);
+	if (problem != 0)
+		unlinkat(dir, name, 0);
+	return problem;
+}
+
 gboolean
 dps_save_new_file(int dir, const char *name, const void *data, size_t size, GError **error)
 {
-	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	gboolean done;
-	int problem;
+	int problem = make_nameless(dir, name, data, size);
 
-	if (fd < 0 && errno == EEXIST)
+	if (problem < 0)
+		problem = make_named(dir, name, data, size);
+	if (problem == EEXIST)
 		return dps_throw(error, DPS_ERROR_REFUSED,
 				 "%s: is there already: choose another name, or move it away",
 				 name);
-	if (fd < 0)
-		return dps_throw_errno(error, errno, "%s: create", name);
-
-	done = write_all(fd, data, size) && fsync(fd) == 0;
-	problem = errno;
-	if (close(fd) < 0 && done) {
-		done = FALSE;
+	if (problem == 0 && !flush(dir)) {
 		problem = errno;
-	}
-	if (done && fsync(dir) < 0) {
-		done = FALSE;
-		problem = errno;
-	}
-	if (!done) {
 		unlinkat(dir, name, 0);
-		return dps_throw_errno(error, problem, "%s: write", name);
 	}
+	if (problem != 0)
+		return dps_throw_errno(error, problem, "%s: write", name);
 	return TRUE;
 }
 
@@ -138,20 +181,18 @@ void
 dps_save_remove_file(int dir, const char *name)
 {
 	if (unlinkat(dir, name, 0) == 0)
-		fsync(dir);
+		flush(dir);
 }
 
-char *
-dps_save_read_file(const char *path, size_t max_size, gsize *size, GError **error)
+/* Closes @fd. */
+static char *
+read_all(int fd, const char *path, size_t max_size, gsize *size, GError **error)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
 	g_autofree char *text = NULL;
 	gsize length = 0;
 	struct stat st;
 	ssize_t n;
 
-	if (fd < 0)
-		return dps_throw_errno_null(error, errno, "%s", path);
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)max_size) {
 		close(fd);
 		return dps_throw_null(error, DPS_ERROR_CORRUPT, "%s: no file of at most %zu bytes",
@@ -173,4 +214,31 @@ dps_save_read_file(const char *path, size_t max_size, gsize *size, GError **erro
 	text[length] = '\0';
 	*size = length;
 	return g_steal_pointer(&text);
+}
+
+char *
+dps_save_read_file(const char *path, size_t max_size, gsize *size, GError **error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
+
+	if (fd < 0)
+		return dps_throw_errno_null(error, errno, "%s", path);
+	return read_all(fd, path, max_size, size, error);
+}
+
+char *
+dps_save_read_own_file(int dir, const char *name, size_t max_size, gsize *size, GError **error)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	struct stat st;
+
+	if (fd < 0)
+		return dps_throw_errno_null(error, errno, "%s", name);
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+	    (st.st_mode & (S_IWGRP | S_IWOTH))) {
+		close(fd);
+		return dps_throw_null(error, DPS_ERROR_REFUSED,
+				      "%s: no file that we alone may write", name);
+	}
+	return read_all(fd, name, max_size, size, error);
 }

@@ -48,3 +48,7 @@ void dps_save_remove_file(int dir, const char *name);
  * Returns: (transfer full): what it holds with a NUL behind it, %NULL on failure
  */
 char *dps_save_read_file(const char *path, size_t max_size, gsize *size, GError **error);
+
+/* The same for a file of ours: what somebody else could have written is %DPS_ERROR_REFUSED. */
+char *dps_save_read_own_file(int dir, const char *name, size_t max_size, gsize *size,
+			     GError **error);

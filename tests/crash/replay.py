@@ -31,7 +31,7 @@ class Step:
 
 
 def record(
-    command: list[str], shim: str, below: Path, fault: str | None = None
+    command: list[str], shim: str, below: Path, fault: str | None = None, on: str | None = None
 ) -> tuple[subprocess.CompletedProcess[str], list[Step]]:
     """Runs the command; what it did below the directory, in order."""
     log = below.parent / "record.log"
@@ -47,7 +47,11 @@ def record(
     }
     if fault:
         env["DPS_FAULT"] = fault
-    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    if on:
+        env["DPS_FAULT_PATH"] = on
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL, timeout=120
+    )
     return done, parse(log.read_bytes() if log.exists() else b"")
 
 
@@ -144,3 +148,37 @@ def crash_points(before: Files, steps: list[Step]) -> Iterator[tuple[str, Files]
             for one in pending[:-1] + pieces:
                 files = apply(files, one)
             yield from once(f"step {number}: {label}", files)
+
+
+def compact(steps: list[Step], path: str) -> tuple[list[Step], list[int]]:
+    """The steps as done to a file that has just the sectors that are written, and which these are.
+
+    A disk of hundreds of megabytes, of which a run writes some sectors, is replayed as those.
+    """
+    sectors = sorted(
+        {
+            sector
+            for s in steps
+            if s.kind == "write" and s.path == path
+            for sector in range(s.offset // SECTOR, (s.offset + len(s.data) - 1) // SECTOR + 1)
+        }
+    )
+    place = {sector: i for i, sector in enumerate(sectors)}
+    moved = [
+        dataclasses.replace(s, offset=place[s.offset // SECTOR] * SECTOR + s.offset % SECTOR)
+        if s.kind == "write" and s.path == path
+        else s
+        for s in steps
+    ]
+    return moved, sectors
+
+
+def read_sectors(path: Path, sectors: list[int]) -> bytes:
+    with open(path, "rb") as file:
+        return b"".join(os.pread(file.fileno(), SECTOR, s * SECTOR) for s in sectors)
+
+
+def write_sectors(path: Path, sectors: list[int], data: bytes) -> None:
+    with open(path, "r+b") as file:
+        for i, sector in enumerate(sectors):
+            os.pwrite(file.fileno(), data[i * SECTOR : (i + 1) * SECTOR], sector * SECTOR)

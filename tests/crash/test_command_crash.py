@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""dps-tag apply and undo, cut off at every point: table, default subvolume and backup file.
+
+At each point every reader finds the old table or the new one; the default is the old or the new
+subvolume, and it is the new one wherever the table says that there is a root; the same command
+again finishes; and the backup, once anything was changed, takes everything back.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import commands
+import pytest
+import replay
+from commands import NEW, OLD, Disk
+from makedisk import digest
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("sfdisk", path=commands.ENV["PATH"]) is None, reason="SKIP: no sfdisk here"
+)
+
+
+@pytest.fixture(
+    params=[(shape, sector) for shape in commands.SHAPES for sector in (512, 4096)],
+    ids=lambda p: f"{p[0]}-{p[1]}",
+)
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
+    shape, sector = request.param
+    if commands.why_not(shape):
+        pytest.skip(f"SKIP: {commands.why_not(shape)}")
+    return commands.make(tmp_path / "work", shape, sector)
+
+
+def put(disk: Disk, files: replay.Files, sectors: list[int]) -> None:
+    """Makes the directory into what the crash left."""
+    replay.write_sectors(disk.path, sectors, files[str(disk.path)])
+    for name, data in files.items():
+        if name != str(disk.path) and not name.endswith(" (deleted)"):
+            Path(name).write_bytes(data)
+            os.chmod(name, 0o600)
+
+
+def check_points(
+    disk: Disk, before: Path, steps: list[replay.Step], files: replay.Files, words: list[str]
+) -> int:
+    """@disk is as the whole run left it; @before is the disk as it was, @files what lay beside."""
+    after, (new_types, new_default) = digest(disk.path), commands.by_us(disk)
+    kept = disk.path.parent.parent / "before"
+    shutil.copytree(before.parent, kept)
+    old = Disk(kept / "disk.raw", disk.sector, disk.target)
+    old_types, old_default = commands.by_us(old)
+    steps, sectors = replay.compact(steps, str(disk.path))
+    start = {**files, str(disk.path): replay.read_sectors(old.path, sectors)}
+    count = 0
+    seen = set()
+    for label, state in replay.crash_points(start, steps):
+        commands.copy(old, disk.path.parent)
+        put(disk, state, sectors)
+        kernel = commands.by_kernel(disk)
+        assert kernel in (old_types, new_types), f"{label}: {kernel}"
+        types, default = commands.by_us(disk)
+        assert types == kernel, label
+        assert default in (old_default, new_default), label
+        # A root that is found leads to the right place.
+        assert types != NEW or default == disk.target, label
+        for reader, found in commands.by_others(disk).items():
+            assert found == kernel, f"{label}: {reader}"
+        seen.add((types == new_types, default == new_default))
+
+        done = commands.run(*words)
+        assert done.returncode == 0, f"{label}: {done.stderr}"
+        assert digest(disk.path) == after, f"{label}: again"
+
+        commands.copy(old, disk.path.parent)
+        put(disk, state, sectors)
+        if disk.backup.exists():
+            done = commands.run(*commands.undo_words(disk))
+            assert done.returncode == 0, f"{label}: undo: {done.stderr}"
+            types, default = commands.by_us(disk)
+            assert types == OLD, f"{label}: undo"
+            assert default == (None if disk.target is None else 5), f"{label}: undo"
+        else:
+            assert digest(disk.path) == digest(old.path), f"{label}: no backup of a changed disk"
+        count += 1
+    assert (False, False) in seen or old_default == new_default
+    assert (True, True) in seen
+    return count
+
+
+def test_apply(disk: Disk, tmp_path: Path) -> None:
+    before = commands.copy(disk, tmp_path / "copy")
+    done, steps = replay.record(commands.apply_words(disk), commands.SHIM, disk.path.parent)
+    assert done.returncode == 0, done.stderr
+    assert commands.by_us(disk) == (NEW, disk.target)
+    # What was, is on the medium before anything else is written.
+    kinds = [(s.kind, "disk" if s.path == str(disk.path) else "other") for s in steps]
+    first = kinds.index(("write", "disk"))
+    assert ("flush-dir", "other") in kinds[:first] and ("write", "other") not in kinds[first:]
+    # One write, one flush.
+    on_disk = [kind for kind, where in kinds if where == "disk"]
+    assert on_disk == ["write", "flush"] * (len(on_disk) // 2)
+    assert check_points(disk, before.path, steps, {}, commands.apply_words(disk)) > len(on_disk) // 2
+
+
+def test_undo(disk: Disk, tmp_path: Path) -> None:
+    assert commands.run(*commands.apply_words(disk)).returncode == 0
+    backup = disk.backup.read_bytes()
+    before = commands.copy(disk, tmp_path / "copy")
+    disk.backup.write_bytes(backup)
+    done, steps = replay.record(commands.undo_words(disk), commands.SHIM, disk.path.parent)
+    assert done.returncode == 0, done.stderr
+    assert commands.by_us(disk) == (OLD, None if disk.target is None else 5)
+    files = {str(disk.backup): backup}
+    assert check_points(disk, before.path, steps, files, commands.undo_words(disk)) >= 10
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_grown_behind_a_crash(tmp_path: Path, sector: int) -> None:
+    """The backup's array, which the primary points at, is where a file system may grow to."""
+    disk = commands.make(tmp_path / "work", "table", sector)
+    before = commands.copy(disk, tmp_path / "copy")
+    done, steps = replay.record(commands.apply_words(disk), commands.SHIM, disk.path.parent)
+    assert done.returncode == 0, done.stderr
+    writes = [s for s in steps if s.kind == "write" and s.path == str(disk.path)]
+    cut = 3  # behind the switch: the third write
+    commands.copy(before, disk.path.parent)
+    with open(disk.path, "r+b") as file:
+        for step in writes[:cut]:
+            os.pwrite(file.fileno(), step.data, step.offset)
+        file.truncate(disk.path.stat().st_size + (8 << 20))
+    assert commands.by_kernel(disk) == NEW
+    # Another tool moves the backup to the new end, and leaves the primary's array where it is.
+    if sector == 512:
+        moved = commands.run("sgdisk", "-e", disk.path)
+        assert moved.returncode == 0, moved.stderr
+
+    found = commands.run(commands.DPS_TAG, "check", "--json", disk.path)
+    assert "gpt-half-written" in found.stdout, found.stdout
+    image = digest(disk.path)
+    for command in ("show", "plan", "check"):
+        commands.run(commands.DPS_TAG, command, disk.path)
+        assert digest(disk.path) == image, f"{command} repaired unasked"
+    done = commands.run(*commands.apply_words(disk))
+    assert done.returncode == 0, done.stderr
+    assert commands.by_us(disk)[0] == NEW
+    assert "gpt-half-written" not in commands.run(commands.DPS_TAG, "check", disk.path).stdout
+    for reader, types in commands.by_others(disk).items():
+        assert types == NEW, reader
