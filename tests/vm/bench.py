@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 
 from image import cache, host, initrd, packages, recipe
@@ -75,7 +76,15 @@ class Bench:
                 recipe.select_entry(case.recipe, disk, case.entry)
             words = {"disk": str(disk), "place": place, "usr_hash": facts.get("usr_hash", "")}
             self.prepare(case.prepare, words)
-            return boot(case.name, self.logs, [qemu.Drive(disk)], arch=case.recipe.arch)
+            predicted = self.predict(disk, case.recipe.arch)
+            drives = [qemu.Drive(disk)]
+            return boot(case.name, self.logs, drives, case.recipe.arch, predicted=predicted)
+
+    def predict(self, disk: pathlib.Path, arch: str) -> dict | None:
+        """What `dps-tag explain` says of a disk before it is booted; None where it cannot."""
+        words = [self.dps_tag, "explain", "--json", "--arch", arch, disk]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        return json.loads(done.stdout) if done.returncode in (0, 1) else None
 
     def run_installation(self, case) -> dict:
         """An installer's %post in a machine, then a boot of what it left: two records."""
@@ -132,6 +141,27 @@ def pick(record: dict, dotted: str):
         else:
             value = value.get(word) if isinstance(value, dict) else None
     return value
+
+
+def mispredictions(record: dict) -> list[str]:
+    """Where the machine did something else than `dps-tag explain` had said of its disk."""
+    predicted = record["predicted"]
+    lines = []
+    if predicted["boots_without_root"] != (record["result"] == "root"):
+        said = predicted["boots_without_root"]
+        lines.append(f"boots_without_root: said {said}, seen {record['result']}")
+    if "generated" not in record["facts"]:
+        return lines  # no systemd in this root: there was no second phase
+    for mount in predicted["mounts"]:
+        place = mount["mount_point"]
+        said = mount["state"] == "mounted"
+        if mount["role"] == "swap":
+            seen = bool(record["facts"].get("swap"))
+        else:
+            seen = pick(record, f"mounts.{place}") is not None
+        if said != seen:
+            lines.append(f"{place or 'swap'}: said {mount['state']}, {'' if seen else 'not '}seen")
+    return lines
 
 
 def same(seen, wanted) -> bool:

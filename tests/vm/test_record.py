@@ -85,3 +85,52 @@ def test_agreement_has_no_differences():
 def test_each_difference_is_told(name, value):
     lines = bench.differences(seen(ROOT + END), {**AGREEING, name: value})
     assert len(lines) == 1 and lines[0].startswith(f"{name}: wanted ")
+
+
+SAID = {
+    "boots_without_root": True,
+    "mounts": [
+        {"mount_point": "/efi", "role": "esp", "state": "mounted"},
+        {"mount_point": "/srv", "role": "srv", "state": "absent"},
+        {"mount_point": None, "role": "swap", "state": "skipped"},
+    ],
+}
+SYSTEM = [*ROOT, "libdps-vm: generated /run/systemd/generator.late/efi.mount", *END]
+
+
+def predicted(lines, **changes):
+    return seen(lines) | {"predicted": SAID | changes}
+
+
+def test_prediction_that_holds():
+    assert bench.mispredictions(predicted(SYSTEM)) == []
+
+
+@pytest.mark.parametrize(
+    "lines, changes, told",
+    [
+        (SYSTEM, {"boots_without_root": False}, "boots_without_root: said False, seen root"),
+        (
+            EMERGENCY + NO_SWITCH + TOP_LEVEL + END,
+            {},
+            "boots_without_root: said True, seen switch-root",
+        ),
+        (
+            SYSTEM,
+            {"mounts": [{"mount_point": "/srv", "role": "srv", "state": "mounted"}]},
+            "/srv: said mounted, not seen",
+        ),
+        (
+            SYSTEM,
+            {"mounts": [{"mount_point": "/efi", "role": "esp", "state": "absent"}]},
+            "/efi: said absent, seen",
+        ),
+        (
+            SYSTEM,
+            {"mounts": [{"mount_point": None, "role": "swap", "state": "mounted"}]},
+            "swap: said mounted, not seen",
+        ),
+    ],
+)
+def test_each_misprediction_is_told(lines, changes, told):
+    assert bench.mispredictions(predicted(lines, **changes)) == [told]

@@ -12,7 +12,8 @@ from . import cache
 def put_program(program: pathlib.Path, root: pathlib.Path, name: str) -> None:
     """Libraries go to /usr/lib, where every dynamic loader looks in the end.
 
-    In the root /usr is merged: what is asked for in /lib64 is put into /usr/lib64.  It must have no dynamic programs of its own: theirs may be of another release.
+    In the root /usr is merged: what is asked for in /lib64 is put into /usr/lib64.  It must have no
+    dynamic programs of its own: theirs may be of another release.
     """
     target = root / name
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -17,6 +17,7 @@ def boot(
     drives: list[qemu.Drive],
     arch: str = "x86_64",
     direct: qemu.DirectKernel | None = None,
+    predicted: dict | None = None,
 ) -> dict:
     accelerator = qemu.accelerator(arch)
     logs.mkdir(parents=True, exist_ok=True)
@@ -25,6 +26,6 @@ def boot(
         command = qemu.command(arch, accelerator, variables, drives, direct)
         session = console.run(command, log, LIMIT)
     seen = record.of_session(session)
-    seen.update(name=name, arch=arch, accelerator=accelerator, log=log.name)
+    seen.update(name=name, arch=arch, accelerator=accelerator, log=log.name, predicted=predicted)
     (logs / f"{name}.json").write_text(json.dumps(seen, indent=1) + "\n")
     return seen
