@@ -64,14 +64,22 @@ def test_examples_run(tmp_path, lines):
         assert status == 0 or (arguments[0] == "check" and status == 1), line
 
 
-def test_scdoc_understands_it():
+def test_scdoc_understands_every_page():
     if not shutil.which("scdoc"):
         pytest.skip("needs scdoc")
-    page = subprocess.run(["scdoc"], stdin=open(MAN, "rb"), capture_output=True, check=True)
-    assert page.stdout
+    for path in MAN.parent.glob("*.scd"):
+        with open(path, "rb") as source:
+            assert subprocess.run(["scdoc"], stdin=source, capture_output=True, check=True).stdout
 
 
 def test_every_schema_is_installed():
     build = (TOP / "cli/meson.build").read_text()
     installed = set(re.findall(r"'\.\./docs/schema/(\w+\.json)'", build))
     assert installed == {path.name for path in (TOP / "docs/schema").iterdir()}
+
+
+def test_every_page_is_built_and_installed():
+    pages = {path.name.removesuffix(".scd") for path in MAN.parent.glob("*.scd")}
+    build = (TOP / "cli/meson.build").read_text()
+    assert pages == set(re.findall(r"'(\w[\w-]*\.\d)'", build))
+    assert "dps-findings.7" in pages
