@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
+#include "decide/winner.h"
 #include "ground/types.h"
 
 #include <inttypes.h>
@@ -34,8 +35,7 @@ check_root_missing(DpsCheck *check)
 		gboolean generic =
 			partition->type && partition->type->role == DPS_ROLE_LINUX_GENERIC;
 
-		if (generic && (partition->content.kind == DPS_CONTENT_FILE_SYSTEM ||
-				partition->content.kind == DPS_CONTENT_LUKS))
+		if (generic && dps_root_is_possible(partition))
 			g_string_append_printf(hint, "%sroot=%u", hint->len ? ", or " : "",
 					       partition->number);
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/finding.h"
 #include "decide/plan.h"
+#include "decide/winner.h"
 #include "ground/error.h"
 #include "ground/types.h"
 #include "target/esp.h"
@@ -377,9 +378,7 @@ list_root_candidates(DpsPlan *plan)
 	for (guint i = 0; i < dps_disk_get_n_partitions(plan->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(plan->disk, i);
 
-		if ((partition->content.kind == DPS_CONTENT_FILE_SYSTEM &&
-		     g_strcmp0(partition->content.type, "vfat") != 0) ||
-		    partition->content.kind == DPS_CONTENT_LUKS)
+		if (dps_root_is_possible(partition))
 			g_string_append_printf(list, "%sroot=%u", list->len ? " or " : "",
 					       partition->number);
 	}

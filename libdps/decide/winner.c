@@ -2,6 +2,8 @@
 #include "decide/winner.h"
 #include "format/version.h"
 
+#include <string.h>
+
 guint
 dps_root_winner(const DpsRootCandidate *candidates, guint n)
 {
@@ -14,4 +16,16 @@ dps_root_winner(const DpsRootCandidate *candidates, guint n)
 			winner = &candidates[i];
 
 	return winner->number;
+}
+
+gboolean
+dps_root_is_possible(DpsPartition *partition)
+{
+	const DpsContent *content = &partition->content;
+
+	if (dps_partition_is_member(partition))
+		return FALSE;
+
+	return content->kind == DPS_CONTENT_LUKS ||
+	       (content->kind == DPS_CONTENT_FILE_SYSTEM && strcmp(content->type, "vfat") != 0);
 }

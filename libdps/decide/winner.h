@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <glib.h>
+#include "target/partition.h"
 
 /* A partition of the native root type that is not marked no-auto. */
 typedef struct {
@@ -22,3 +22,6 @@ typedef struct {
  * Returns: the winner's number
  */
 guint dps_root_winner(const DpsRootCandidate *candidates, guint n);
+
+/* Whether it could be root as far as its content goes: what is offered to type. */
+gboolean dps_root_is_possible(DpsPartition *partition);

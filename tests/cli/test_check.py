@@ -33,6 +33,18 @@ def test_good(good):
     assert call("check", "--quiet", "--arch=x86_64", good, status=0).out == ""
 
 
+def test_what_cannot_be_root_is_not_offered(tmp_path):
+    """A hint that is typed must not be refused."""
+    path = makedisk.make(tmp_path / "disk.raw", [
+        Partition(size=64, content="vfat"),
+        Partition(size=8, content="LVM2_member"),
+        Partition(size=8, content="ext4"),
+    ])
+    findings = call("check", "--json", "--arch=x86_64", path, status=1).json["disks"][0]["findings"]
+    (hint,) = [f["hint"] for f in findings if f["code"] == "root-missing"]
+    assert hint == "tag it: dps-tag apply DISK root=3"
+
+
 def test_bad(bad):
     result = call("check", "--arch=x86_64", bad, status=1)
     assert "1 error\n  esp-missing\n    " in result.out
