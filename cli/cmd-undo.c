@@ -29,7 +29,7 @@ run(const Options *options, Screen *screen, GError **error)
 						     options->sector_size, error);
 	if (!target.disk) {
 		if (options->n_arguments == 1)
-			g_prefix_error(error, "%s: of a disk that was found here: ",
+			g_prefix_error(error, "%s: name the DISK, it is not where it was: ",
 				       options->arguments[0]);
 		return -1;
 	}

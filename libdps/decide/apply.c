@@ -138,6 +138,7 @@ save_backup(DpsPlan *plan, const char *backup, BackupFile *file, GError **error)
 	g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
 	g_autofree char *stamp = g_date_time_format(now, "%Y%m%dT%H%M%S.%fZ");
 	g_autofree char *text = NULL;
+	g_autoptr(GError) problem = NULL;
 	gboolean opened;
 
 	if (g_strcmp0(backup, "none") == 0 || (!backup && !is_device) ||
@@ -145,10 +146,13 @@ save_backup(DpsPlan *plan, const char *backup, BackupFile *file, GError **error)
 		return TRUE;
 
 	text = dps_backup_write(plan, time);
-	opened = backup ? open_named_backup(backup, file, error)
-			: open_default_backup(plan, stamp, file, error);
-	if (!opened || !write_backup_file(plan, file, text, error)) {
-		g_prefix_error(error, "backup: ");
+	opened = backup ? open_named_backup(backup, file, &problem)
+			: open_default_backup(plan, stamp, file, &problem);
+	if (!opened || !write_backup_file(plan, file, text, &problem)) {
+		dps_throw(error, (DpsError)problem->code,
+			  "backup: %s%s%s: nothing was changed: keep it elsewhere with --backup "
+			  "FILE, or nowhere with --backup none",
+			  file->path ? file->path : "", file->path ? ": " : "", problem->message);
 		if (file->dir >= 0)
 			close(file->dir);
 		file->dir = -1;

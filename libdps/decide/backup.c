@@ -17,6 +17,15 @@ entry_free(DpsBackupEntry *entry)
 	g_free(entry);
 }
 
+/* A path or a subvolume may be any bytes, and JSON is UTF-8.  Void when there is no text. */
+static json_t *
+text_to_json(const char *text)
+{
+	g_autofree char *valid = text ? g_utf8_make_valid(text, -1) : NULL;
+
+	return valid ? json_string(valid) : json_null();
+}
+
 /* JSON numbers are doubles to many readers: 64 bits are text. */
 static json_t *
 value_to_json(DpsChangeKind kind, const DpsValue *value)
@@ -31,10 +40,10 @@ value_to_json(DpsChangeKind kind, const DpsValue *value)
 	case DPS_CHANGE_FLAGS:
 		return json_sprintf("0x%016" PRIx64, value->attributes);
 	case DPS_CHANGE_NAME:
-		return json_string(value->text ? value->text : "");
+		return text_to_json(value->text ? value->text : "");
 	case DPS_CHANGE_BTRFS_DEFAULT:
-		return json_pack("{s:I, s:s?}", "id", (json_int_t)value->subvolume, "path",
-				 value->text);
+		return json_pack("{s:I, s:o}", "id", (json_int_t)value->subvolume, "path",
+				 text_to_json(value->text));
 	case DPS_CHANGE_TABLE:
 		break;
 	}
@@ -94,11 +103,12 @@ dps_backup_write(DpsPlan *plan, const char *time)
 					   value_to_json(change->kind, &change->to)));
 	}
 
-	document = json_pack("{s:i, s:s, s:s, s:{s:s, s:s}, s:o}", "version", BACKUP_VERSION,
+	document = json_pack("{s:i, s:s, s:s, s:{s:o, s:s}, s:o}", "version", BACKUP_VERSION,
 			     "what", "libdps backup", "time", time, "disk", "path",
-			     dps_disk_get_path(plan->disk), "uuid", dps_disk_get_uuid(plan->disk),
-			     "changes", changes);
+			     text_to_json(dps_disk_get_path(plan->disk)), "uuid",
+			     dps_disk_get_uuid(plan->disk), "changes", changes);
 	raw = json_dumps(document, JSON_INDENT(2));
+	g_assert(raw);
 	json_decref(document);
 
 	text = g_strconcat(raw, "\n", NULL);

@@ -238,7 +238,7 @@ keep_default(DpsPlan *plan, DpsPartition *root, DpsBtrfs *btrfs, const DpsSubvol
 	if (!leads_to_root && !plan->force)
 		return dps_throw_partition(
 			error, root->number, DPS_ERROR_REFUSED,
-			"%s: default subvolume %s: does not lead to root%s%s and stays (%s): give "
+			"%s: default subvolume %s: does not lead to root%s%s, and stays (%s): give "
 			"--btrfs-default %s to change it all the same, or --force to write the "
 			"root type without",
 			subject, current, wanted ? ", which is " : "", wanted ? wanted->path : "",

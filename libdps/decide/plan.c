@@ -433,6 +433,16 @@ dps_plan_assign_detected(DpsPlan *plan, DpsRole role, guint partition, const cha
 			 GError **error)
 {
 	DpsAssignment assignment = { .role = role, .partition = partition };
+	DpsPartition *found = dps_disk_get_partition_by_number(plan->disk, partition);
+
+	/* As swap that crypttab encrypts with a new key at each boot: a type would not find it. */
+	if (found && found->content.kind == DPS_CONTENT_NONE)
+		return dps_throw_partition(error, partition, DPS_ERROR_REFUSED,
+					   "%s: partition %u: may be %s (%s), and nothing that is "
+					   "known is on it: type %s=%u if it is to have that type",
+					   dps_disk_get_path(plan->disk), partition,
+					   dps_role_to_string(role), reason,
+					   dps_role_to_string(role), partition);
 
 	return add_assignment(plan, assignment, reason, error);
 }

@@ -414,6 +414,23 @@ dps_disk_get_table(DpsDisk *disk)
 	return disk->now->table;
 }
 
+/* What to do about a table that cannot be used. */
+static const char *
+get_advice(DpsTable table)
+{
+	switch (table) {
+	case DPS_TABLE_MBR:
+		return "keep root= on the command line, or convert it with `sgdisk --mbrtogpt` "
+		       "after a backup";
+	case DPS_TABLE_GPT_DAMAGED:
+		return "see `dps-tag check`";
+	case DPS_TABLE_NONE:
+	case DPS_TABLE_GPT:
+		break;
+	}
+	return "name the whole disk or image, and partition it first";
+}
+
 gboolean
 dps_disk_require_table(DpsDisk *disk, GError **error)
 {
@@ -424,8 +441,8 @@ dps_disk_require_table(DpsDisk *disk, GError **error)
 	return dps_throw(error,
 			 disk->now->table == DPS_TABLE_GPT_DAMAGED ? DPS_ERROR_CORRUPT
 								   : DPS_ERROR_NO_TABLE,
-			 "%s: no GUID partition table (GPT) that can be used: %s",
-			 dps_disk_get_path(disk), disk->now->problem);
+			 "%s: no GUID partition table (GPT) that can be used: %s: %s",
+			 dps_disk_get_path(disk), disk->now->problem, get_advice(disk->now->table));
 }
 
 guint
@@ -522,7 +539,8 @@ find_by_value(DpsDisk *disk, const char *spec, GetValue get_value, const char *v
 				      "%s: %s: partitions %s have it: give a number",
 				      dps_disk_get_path(disk), spec, numbers->str);
 	if (!found)
-		return dps_throw_null(error, DPS_ERROR_NOT_FOUND, "%s: %s: no partition has it",
+		return dps_throw_null(error, DPS_ERROR_NOT_FOUND,
+				      "%s: %s: no partition has it: see `dps-tag show`",
 				      dps_disk_get_path(disk), spec);
 	return found;
 }
@@ -538,9 +556,10 @@ find_by_number(DpsDisk *disk, const char *spec, GError **error)
 				      "%s: not a number of a partition: they count from 1", spec);
 	partition = dps_disk_get_partition_by_number(disk, (guint)number);
 	if (!partition) {
-		dps_throw_partition(error, (guint)number, DPS_ERROR_NOT_FOUND,
-				    "%s: partition %s: the table has no such partition",
-				    dps_disk_get_path(disk), spec);
+		dps_throw_partition(
+			error, (guint)number, DPS_ERROR_NOT_FOUND,
+			"%s: partition %s: the table has no such partition: see `dps-tag show`",
+			dps_disk_get_path(disk), spec);
 		return NULL;
 	}
 	return partition;

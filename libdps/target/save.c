@@ -166,14 +166,13 @@ dps_save_new_file(int dir, const char *name, const void *data, size_t size, GErr
 		problem = make_named(dir, name, data, size);
 	if (problem == EEXIST)
 		return dps_throw(error, DPS_ERROR_REFUSED,
-				 "%s: is there already: choose another name, or move it away",
-				 name);
+				 "is there already: choose another name, or move it away");
 	if (problem == 0 && !flush(dir)) {
 		problem = errno;
 		unlinkat(dir, name, 0);
 	}
 	if (problem != 0)
-		return dps_throw_errno(error, problem, "%s: write", name);
+		return dps_throw_errno(error, problem, "write");
 	return TRUE;
 }
 
@@ -195,8 +194,9 @@ read_all(int fd, const char *path, size_t max_size, gsize *size, GError **error)
 
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)max_size) {
 		close(fd);
-		return dps_throw_null(error, DPS_ERROR_CORRUPT, "%s: no file of at most %zu bytes",
-				      path, max_size);
+		return dps_throw_null(error, DPS_ERROR_CORRUPT,
+				      "%s: not a file of at most %zu KiB, as one of these is", path,
+				      max_size / 1024);
 	}
 
 	text = g_malloc((gsize)st.st_size + 1);

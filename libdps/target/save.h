@@ -28,7 +28,7 @@ int dps_save_open_dir(DpsTree *tree, const char *path, gboolean create, GError *
  * @error: %DPS_ERROR_REFUSED when there is something of that name, a link included;
  *   %DPS_ERROR_NO_SPACE, %DPS_ERROR_PERMISSION, %DPS_ERROR_IO
  *
- * Mode 0600.  On failure nothing of that name is left.
+ * Mode 0600.  On failure nothing of that name is left; messages leave the name to the caller.
  *
  * Returns: %TRUE when file and directory are on the medium
  */

@@ -220,7 +220,7 @@ def test_disks_that_are_none(tmp_path, failure):
     mbr.write_bytes(bytes(4 * makedisk.MIB))
     makedisk.run("sfdisk", "--quiet", mbr, input="label: dos\n2048,,83\n")
     before = digest(mbr)
-    failure("apply", mbr, "root:x86_64=1", status=3, code="no-table", says="MBR")
+    failure("apply", mbr, "root:x86_64=1", status=3, code="no-table", says="keep root= on the command line")
     failure("apply", tmp_path / "nowhere.raw", "root:x86_64=1", status=3, code="not-found", says="nowhere.raw")
     assert digest(mbr) == before
 
@@ -406,6 +406,27 @@ def test_a_backup_overwrites_nothing(unchanged):
     assert backup.read_text() == "mine"
 
 
+def test_a_backup_that_fails_says_where_and_what_to_type(unchanged):
+    backup = unchanged.with_name("precious")
+    backup.write_text("mine")
+    for path, code in ((backup, "refused"), ("/proc/backup.json", "not-found")):
+        call_line = "apply", "--quiet", "--backup", path, unchanged, "home=3"
+        result = call(*call_line, status=3)
+        assert f"backup: {path}: " in result.err and "--backup none" in result.err, result
+        assert call(*call_line, "--json", status=3).json["error"]["code"] == code
+
+
+def test_a_backup_of_an_image_with_any_name(disk, original):
+    odd = disk.parent / os.fsdecode(b"disk-\xe9.raw")
+    disk.rename(odd)
+    backup = disk.with_name("backup.json")
+    call("apply", "--backup", backup, odd, *ALL, status=0)
+    assert json.loads(backup.read_bytes().decode())["disk"]["path"].endswith("disk-\ufffd.raw")
+    assert "name the DISK" in call("undo", backup, status=3).err
+    call("undo", backup, odd, status=0)
+    assert digest(odd) == digest(original)
+
+
 def test_no_backup(disk):
     out = call("apply", "--backup=none", disk, *ALL, status=0).out
     assert "dps-tag undo" not in out
@@ -532,6 +553,20 @@ def test_a_tree_with_its_fstab(tmp_path, disk):
     assert sorted((a["role"], a["partition"]) for a in document["assignments"]) == [
         ("esp", 1), ("home", 3), ("root", 2), ("swap", 4)]
     assert types(disk) == [TYPES["esp"], TYPES["root-arm64"], TYPES["home"], TYPES["swap"]]
+
+
+def test_swap_with_a_new_key_at_each_boot_is_not_proved(tmp_path):
+    """crypttab names a partition that nothing is on, until it is opened: a type would not find it."""
+    disk = makedisk.make(tmp_path / "disk.raw", [Partition(size=64, content="ext4", label="system"), Partition(size=8)])
+    uuid = makedisk.table(disk)["partitions"][1]["uuid"]
+    tree = tmp_path / "tree"
+    makedisk.write_tree(tree, {**makedisk.TREE, "etc/crypttab": f"swap PARTUUID={uuid} /dev/urandom swap\n",
+                               "etc/fstab": "LABEL=system / ext4 defaults 0 1\n"
+                                            "/dev/mapper/swap none swap defaults 0 0\n"})
+    plan = call("plan", "--json", "--arch=x86_64", "--root", tree, disk, status=1).json
+    assert [a["role"] for a in plan["assignments"]] == ["root"]
+    assert [(f["code"], f["partition"]) for f in plan["findings"]] == [("detected-skipped", 2)]
+    assert "swap=2" in plan["findings"][0]["message"]
 
 
 def test_json_of_the_backup_is_json(disk):
