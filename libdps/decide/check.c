@@ -29,7 +29,7 @@ dps_check_options_set_arch(DpsCheckOptions *options, DpsArch arch)
 	options->arch = arch;
 }
 
-static void
+static void G_GNUC_PRINTF(5, 0)
 add_finding(DpsCheck *check, DpsSeverity severity, guint partition, const char *hint,
 	    const char *format, va_list args)
 {

@@ -155,15 +155,34 @@ make_entry_changes(DpsPlan *plan)
 	return entries;
 }
 
+/* Check has the same codes: it is the same fault, and this run mends it. */
+static void
+report_bad_backup(DpsPlan *plan, const char *repairs)
+{
+	const char *code = dps_disk_get_gpt(plan->disk)->backup.good ? "gpt-copies-differ"
+								     : "gpt-backup-misplaced";
+
+	dps_plan_add_finding(plan, dps_finding_new(code, DPS_SEVERITY_WARNING, 0, NULL, NULL,
+						   "before anything else is written: %s", repairs));
+}
+
 gboolean
 dps_plan_prepare_table(DpsPlan *plan, GError **error)
 {
 	g_autoptr(GPtrArray) entries = make_entry_changes(plan);
+	const DpsGpt *gpt = dps_disk_get_gpt(plan->disk);
 	g_autoptr(GPtrArray) edits = NULL;
 	g_autofree char *repairs = NULL;
 
-	if (!dps_gpt_edit(dps_disk_get_gpt(plan->disk), entries, plan->force, &edits, &repairs,
-			  error)) {
+	/*
+	 * Nobody asked for a repair: a bad backup is made good only along with a change.  Undo may
+	 * have nothing left to change and still finds the backup that its crash left new.
+	 */
+	if (entries->len == 0 && gpt->state == DPS_GPT_WHOLE && gpt->primary.good &&
+	    !plan->table_first)
+		return TRUE;
+
+	if (!dps_gpt_edit(gpt, entries, plan->force, &edits, &repairs, error)) {
 		g_prefix_error(error, "%s: ", dps_disk_get_path(plan->disk));
 		return FALSE;
 	}
@@ -173,6 +192,8 @@ dps_plan_prepare_table(DpsPlan *plan, GError **error)
 						   (DpsValue){ 0 }, repairs);
 
 		g_ptr_array_insert(plan->changes, 0, change);
+		if (gpt->state == DPS_GPT_WHOLE && gpt->primary.good)
+			report_bad_backup(plan, repairs);
 	}
 	g_ptr_array_unref(plan->table_edits);
 	plan->table_edits = g_steal_pointer(&edits);

@@ -57,6 +57,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	dps_loader_conf_parse(text, size, &conf);
 	check_problems(conf.problems);
 	fuzz_check_text(conf.default_pattern);
+	/* It is bytes; that it stays inside is what counts. */
+	g_assert_true(!path || !g_str_has_prefix(path, "../"));
 	dps_bls_srel_parse(text, size);
 	if (strlen(name) < 4096 && newline) {
 		g_autofree char *rest =

@@ -132,8 +132,8 @@ DPS_API void dps_plan_set_force(DpsPlan *plan, gboolean force);
  * @set: flags to set
  * @clear: flags to clear
  * @error: %DPS_ERROR_NOT_FOUND: no such partition; %DPS_ERROR_INVALID: the role or the partition is
- *   assigned already, flags are set and cleared at once, or the role wants an architecture that
- *   nothing tells; %DPS_ERROR_REFUSED: the partition holds what must not have this type
+ *   assigned already, or flags are set and cleared at once; %DPS_ERROR_REFUSED: the partition holds
+ *   what must not have this type, or the role wants an architecture that nothing tells
  *
  * Returns: %TRUE on success; on failure the plan is as it was
  * Since: 0.1
