@@ -24,6 +24,23 @@ LIST_MAX_AGE = 24 * 3600  # seconds; kernels of the security archive vanish when
 NOT_UNPACKED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info")
 
 
+def find_mirrors() -> tuple[str, str]:
+    """Where packages and their security updates come from: where the host's apt has them from."""
+    mirror = os.environ.get("LIBDPS_MIRROR")
+    if mirror:
+        return f"{mirror}/debian", f"{mirror}/debian-security"
+    try:
+        text = cache.run("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages")
+    except (cache.CommandFailed, OSError) as error:
+        raise Unavailable(f"apt does not say where it has packages from: {error}")
+    addresses = list(dict.fromkeys(text.split()))
+    security = [address for address in addresses if "security" in address]
+    plain = [address for address in addresses if "security" not in address]
+    if not plain:
+        raise Unavailable("apt has no package lists: run apt-get update, or set LIBDPS_MIRROR")
+    return plain[0], (security or [plain[0].rstrip("/") + "-security"])[0]
+
+
 class Unavailable(Exception):
     """A download that cannot be had here: a test that needs it is skipped with this reason."""
 
@@ -77,10 +94,10 @@ class Archive:
         if not KEYRING.exists():
             raise Unavailable(f"{KEYRING}: not there: install debian-archive-keyring")
 
-        mirror = os.environ["LIBDPS_MIRROR"]
+        mirror, security = find_mirrors()
         lines = [
-            f"deb [signed-by={KEYRING}] {mirror}/debian {self.suite} main",
-            f"deb [signed-by={KEYRING}] {mirror}/debian-security {self.suite}-security main",
+            f"deb [signed-by={KEYRING}] {mirror} {self.suite} main",
+            f"deb [signed-by={KEYRING}] {security} {self.suite}-security main",
         ]
         (self.state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (self.state / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
