@@ -73,6 +73,11 @@ make_plan(const Options *options, DpsOpenFlags flags, Target *target, GError **e
 	dps_plan_set_force(plan, options->force);
 	if (options->btrfs_default)
 		dps_plan_set_btrfs_default(plan, options->btrfs_default);
+	dps_plan_set_names(plan, options->names);
+	if (!dps_plan_set_root_hash(plan, options->root_hash, error) ||
+	    !dps_plan_set_usr_hash(plan, options->usr_hash, error) ||
+	    !dps_plan_set_machine_id(plan, options->machine_id, error))
+		return NULL;
 
 	if (assignments->len > 0 ? !assign(plan, target->disk, assignments, error)
 				 : !dps_plan_detect(plan, error))

@@ -34,8 +34,11 @@ typedef struct {
 	const char *root; /* NULL: not given */
 	DpsArch arch;	  /* NONE: not given */
 	gboolean json;
-	const char *backup;	   /* NULL: not given */
-	const char *btrfs_default; /* NULL: not given */
+	const char *backup;		  /* NULL: not given */
+	const char *btrfs_default;	  /* NULL: not given */
+	const char *root_hash, *usr_hash; /* NULL: not given */
+	const char *machine_id;		  /* NULL: not given */
+	gboolean names;
 	gboolean force;
 	DpsOpenFlags lock;
 	gboolean no_check;

@@ -95,6 +95,34 @@ read_btrfs_default(Options *options, const char *name, const char *value, GError
 }
 
 static gboolean
+read_root_hash(Options *options, const char *name, const char *value, GError **error)
+{
+	options->root_hash = value;
+	return TRUE;
+}
+
+static gboolean
+read_usr_hash(Options *options, const char *name, const char *value, GError **error)
+{
+	options->usr_hash = value;
+	return TRUE;
+}
+
+static gboolean
+read_machine_id(Options *options, const char *name, const char *value, GError **error)
+{
+	options->machine_id = value;
+	return TRUE;
+}
+
+static gboolean
+read_names(Options *options, const char *name, const char *value, GError **error)
+{
+	options->names = TRUE;
+	return TRUE;
+}
+
+static gboolean
 read_force(Options *options, const char *name, const char *value, GError **error)
 {
 	options->force = TRUE;
@@ -221,6 +249,14 @@ static const struct {
 	  "where to keep what was, for undo; or none" },
 	{ "btrfs-default", 0, "SUBVOL", COMMAND_APPLY | COMMAND_PLAN, read_btrfs_default,
 	  "the subvolume to make default; auto or keep" },
+	{ "root-hash", 0, "HEX", COMMAND_APPLY | COMMAND_PLAN, read_root_hash,
+	  "root's verity root hash: gives its pair their UUIDs" },
+	{ "usr-hash", 0, "HEX", COMMAND_APPLY | COMMAND_PLAN, read_usr_hash,
+	  "the same for /usr" },
+	{ "machine-id", 0, "ID", COMMAND_APPLY | COMMAND_PLAN, read_machine_id,
+	  "gives var its UUID (default: the tree's)" },
+	{ "names", 0, NULL, COMMAND_APPLY | COMMAND_PLAN, read_names,
+	  "name partitions that have no name" },
 	{ "force", 'f', NULL, COMMAND_APPLY, read_force,
 	  "pass the stops that dps-tag(8) lists for it" },
 	{ "lock", 0, "MODE", COMMAND_APPLY | COMMAND_UNDO, read_lock,

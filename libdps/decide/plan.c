@@ -2,6 +2,7 @@
 #include "decide/plan.h"
 #include "decide/change.h"
 #include "decide/finding.h"
+#include "ground/derive.h"
 #include "ground/edit.h"
 #include "ground/error.h"
 #include "target/image.h"
@@ -60,6 +61,9 @@ dps_plan_unref(DpsPlan *plan)
 	g_ptr_array_unref(plan->findings);
 	g_ptr_array_unref(plan->table_edits);
 	g_free(plan->btrfs_default);
+	g_free(plan->root_hash);
+	g_free(plan->usr_hash);
+	g_free(plan->machine_id);
 	dps_btrfs_free(plan->mounted_btrfs);
 	g_free(plan->backup);
 	dps_disk_unref(plan->disk);
@@ -86,6 +90,58 @@ dps_plan_set_btrfs_default(DpsPlan *plan, const char *subvolume)
 
 	g_free(plan->btrfs_default);
 	plan->btrfs_default = g_strdup(subvolume);
+}
+
+static gboolean
+set_hash(char **where, const char *hash, GError **error)
+{
+	DpsGuid data, hashes;
+
+	if (hash && !dps_derive_verity(hash, &data, &hashes, error))
+		return FALSE;
+
+	g_free(*where);
+	*where = g_strdup(hash);
+	return TRUE;
+}
+
+gboolean
+dps_plan_set_root_hash(DpsPlan *plan, const char *hash, GError **error)
+{
+	g_return_val_if_fail(plan->state == DPS_PLAN_OPEN, FALSE);
+
+	return set_hash(&plan->root_hash, hash, error);
+}
+
+gboolean
+dps_plan_set_usr_hash(DpsPlan *plan, const char *hash, GError **error)
+{
+	g_return_val_if_fail(plan->state == DPS_PLAN_OPEN, FALSE);
+
+	return set_hash(&plan->usr_hash, hash, error);
+}
+
+gboolean
+dps_plan_set_machine_id(DpsPlan *plan, const char *machine_id, GError **error)
+{
+	DpsGuid uuid;
+
+	g_return_val_if_fail(plan->state == DPS_PLAN_OPEN, FALSE);
+
+	if (machine_id && !dps_derive_var(machine_id, &uuid, error))
+		return FALSE;
+
+	g_free(plan->machine_id);
+	plan->machine_id = g_strdup(machine_id);
+	return TRUE;
+}
+
+void
+dps_plan_set_names(DpsPlan *plan, gboolean names)
+{
+	g_return_if_fail(plan->state == DPS_PLAN_OPEN);
+
+	plan->names = names;
 }
 
 void

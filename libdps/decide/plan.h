@@ -27,7 +27,10 @@ struct _DpsPlan {
 	DpsTree *tree;	 /* NULL: there is none */
 	DpsTree *system; /* "/" of this process, for what is mounted; NULL: not asked for yet */
 	DpsArch arch;
-	char *btrfs_default; /* "auto", "keep" or a path */
+	char *btrfs_default;	    /* "auto", "keep" or a path */
+	char *root_hash, *usr_hash; /* NULL: not given */
+	char *machine_id;	    /* NULL: the tree's */
+	gboolean names;
 	gboolean force;
 
 	DpsPlanState state;

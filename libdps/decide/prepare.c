@@ -2,7 +2,9 @@
 #include "decide/change.h"
 #include "decide/default-subvolume.h"
 #include "decide/finding.h"
+#include "decide/outcome.h"
 #include "decide/plan.h"
+#include "decide/validatefs.h"
 #include "decide/winner.h"
 #include "format/gpt-edit.h"
 #include "ground/error.h"
@@ -10,27 +12,6 @@
 #include "target/image.h"
 
 #include <string.h>
-
-/* The table entry of a partition as it is to become. */
-typedef struct {
-	const DpsType *type; /* NULL: not of the DPS, stays as it is */
-	uint64_t attributes;
-} Outcome;
-
-static Outcome
-get_outcome(DpsPlan *plan, DpsPartition *partition)
-{
-	const DpsAssignment *assignment = dps_plan_get_assignment_of(plan, partition->number);
-	Outcome outcome = { partition->type, partition->attributes };
-
-	if (!assignment)
-		return outcome;
-
-	if (assignment->role != DPS_ROLE_SAME)
-		outcome.type = dps_type_lookup(assignment->role, assignment->arch);
-	outcome.attributes = (outcome.attributes | assignment->set) & ~assignment->clear;
-	return outcome;
-}
 
 static gint
 by_partition(gconstpointer a, gconstpointer b)
@@ -41,14 +22,13 @@ by_partition(gconstpointer a, gconstpointer b)
 }
 
 static void
-add_entry_changes(DpsPlan *plan, const DpsAssignment *assignment)
+add_entry_changes(DpsPlan *plan, const DpsOutcome *outcome)
 {
-	DpsPartition *partition =
-		dps_disk_get_partition_by_number(plan->disk, assignment->partition);
-	Outcome outcome = get_outcome(plan, partition);
+	const DpsAssignment *assignment = outcome->assignment;
+	DpsPartition *partition = outcome->partition;
 	DpsValue from = { 0 }, to = { 0 };
 
-	if (outcome.type != partition->type) {
+	if (outcome->type != partition->type) {
 		g_autofree char *reason = g_strdup_printf(
 			"%s%s%s: %s", dps_role_to_string(assignment->role),
 			assignment->arch ? " of " : "",
@@ -56,34 +36,47 @@ add_entry_changes(DpsPlan *plan, const DpsAssignment *assignment)
 			assignment->reason);
 
 		from.guid = partition->type_guid;
-		g_assert(dps_guid_from_string(dps_type_get_uuid(outcome.type), &to.guid, NULL));
+		g_assert(dps_guid_from_string(dps_type_get_uuid(outcome->type), &to.guid, NULL));
 		g_ptr_array_add(plan->changes, dps_change_new(DPS_CHANGE_TYPE, partition->number,
 							      from, to, reason));
 	}
 
-	if (outcome.attributes != partition->attributes) {
+	if (outcome->attributes != partition->attributes) {
 		from = (DpsValue){ .attributes = partition->attributes };
-		to = (DpsValue){ .attributes = outcome.attributes };
+		to = (DpsValue){ .attributes = outcome->attributes };
 		g_ptr_array_add(plan->changes, dps_change_new(DPS_CHANGE_FLAGS, partition->number,
 							      from, to, assignment->reason));
+	}
+
+	if (!dps_guid_equal(&outcome->guid, &partition->guid)) {
+		from = (DpsValue){ .guid = partition->guid };
+		to = (DpsValue){ .guid = outcome->guid };
+		g_ptr_array_add(plan->changes, dps_change_new(DPS_CHANGE_UUID, partition->number,
+							      from, to, outcome->guid_reason));
+	}
+
+	if (g_strcmp0(outcome->label, partition->label) != 0) {
+		from = (DpsValue){ .text = g_strdup(partition->label) };
+		to = (DpsValue){ .text = g_strdup(outcome->label) };
+		g_ptr_array_add(plan->changes, dps_change_new(DPS_CHANGE_NAME, partition->number,
+							      from, to, "it has no name"));
 	}
 }
 
 /* Whether systemd would take another partition as root than the one that is assigned. */
 static gboolean
-check_winner(DpsPlan *plan, const DpsAssignment *root, GError **error)
+check_winner(DpsPlan *plan, GPtrArray *outcomes, const DpsAssignment *root, GError **error)
 {
 	g_autoptr(GArray) candidates = g_array_new(FALSE, FALSE, sizeof(DpsRootCandidate));
 	const DpsType *type = dps_type_lookup(DPS_ROLE_ROOT, root->arch);
 	g_autofree char *subject = NULL;
 	guint winner;
 
-	for (guint i = 0; i < dps_disk_get_n_partitions(plan->disk); i++) {
-		DpsPartition *partition = dps_disk_get_partition(plan->disk, i);
-		Outcome outcome = get_outcome(plan, partition);
-		DpsRootCandidate candidate = { partition->number, partition->label };
+	for (guint i = 0; i < outcomes->len; i++) {
+		const DpsOutcome *outcome = outcomes->pdata[i];
+		DpsRootCandidate candidate = { outcome->partition->number, outcome->label };
 
-		if (outcome.type == type && !(outcome.attributes & DPS_FLAG_NO_AUTO))
+		if (outcome->type == type && !(outcome->attributes & DPS_FLAG_NO_AUTO))
 			g_array_append_val(candidates, candidate);
 	}
 
@@ -214,12 +207,17 @@ find_tree_of_root(DpsPlan *plan)
 gboolean
 dps_plan_prepare(DpsPlan *plan, GError **error)
 {
+	g_autoptr(GPtrArray) outcomes = NULL;
+
 	if (plan->state != DPS_PLAN_OPEN || !plan->disk)
 		return TRUE;
 
 	g_ptr_array_set_size(plan->changes, 0);
 	g_ptr_array_sort(plan->assignments, by_partition);
 	find_tree_of_root(plan);
+	outcomes = dps_plan_make_outcomes(plan, error);
+	if (!outcomes)
+		return FALSE;
 
 	for (guint i = 0; i < plan->assignments->len; i++) {
 		const DpsAssignment *root = plan->assignments->pdata[i];
@@ -228,13 +226,16 @@ dps_plan_prepare(DpsPlan *plan, GError **error)
 
 		if (root->role != DPS_ROLE_ROOT)
 			continue;
-		if (!check_winner(plan, root, error) ||
+		if (!check_winner(plan, outcomes, root, error) ||
 		    !dps_plan_prepare_default_subvolume(plan, partition, error))
 			return FALSE;
 	}
 
-	for (guint i = 0; i < plan->assignments->len; i++)
-		add_entry_changes(plan, plan->assignments->pdata[i]);
+	for (guint i = 0; i < outcomes->len; i++) {
+		if (!dps_plan_check_validatefs(plan, outcomes->pdata[i], error))
+			return FALSE;
+		add_entry_changes(plan, outcomes->pdata[i]);
+	}
 
 	if (!dps_plan_prepare_table(plan, error))
 		return FALSE;

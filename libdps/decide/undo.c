@@ -5,17 +5,30 @@
 
 #include <string.h>
 
+/* Whether this partition got its UUID from what the backup is of. */
+static gboolean
+has_new_uuid(const DpsBackup *backup, const DpsPartition *partition)
+{
+	for (guint i = 0; i < backup->entries->len; i++) {
+		const DpsBackupEntry *entry = backup->entries->pdata[i];
+
+		if (entry->change->kind == DPS_CHANGE_UUID &&
+		    entry->change->partition == partition->number &&
+		    dps_guid_equal(&partition->guid, &entry->change->to.guid))
+			return TRUE;
+	}
+	return FALSE;
+}
+
 /* The partition that a change was made to, if it is still the same one. */
 static DpsPartition *
-find_partition(DpsPlan *plan, const DpsBackupEntry *entry, GError **error)
+find_partition(DpsPlan *plan, const DpsBackup *backup, const DpsBackupEntry *entry, GError **error)
 {
 	DpsPartition *partition =
 		dps_disk_get_partition_by_number(plan->disk, entry->change->partition);
 
 	if (!partition || partition->start != entry->start ||
-	    !(dps_guid_equal(&partition->guid, &entry->guid) ||
-	      (entry->change->kind == DPS_CHANGE_UUID &&
-	       dps_guid_equal(&partition->guid, &entry->change->to.guid))))
+	    !(dps_guid_equal(&partition->guid, &entry->guid) || has_new_uuid(backup, partition)))
 		return dps_throw_null(error, DPS_ERROR_CHANGED,
 				      "%s: partition %u: is not the one that was changed: it was "
 				      "made anew since",
@@ -76,10 +89,10 @@ is_half_undone(DpsPlan *plan, const DpsChange *change, DpsPartition *partition)
 
 /* Adds what takes one change back; nothing when it is taken back already. */
 static gboolean
-turn_round(DpsPlan *plan, const DpsBackupEntry *entry, GError **error)
+turn_round(DpsPlan *plan, const DpsBackup *backup, const DpsBackupEntry *entry, GError **error)
 {
 	const DpsChange *change = entry->change;
-	DpsPartition *partition = find_partition(plan, entry, error);
+	DpsPartition *partition = find_partition(plan, backup, entry, error);
 	g_autofree char *now_text = NULL;
 	DpsValue now = { 0 };
 	gboolean is_new, is_old;
@@ -139,7 +152,7 @@ dps_plan_new_from_backup(DpsDisk *disk, DpsBackup *backup, GError **error)
 			const DpsBackupEntry *entry = backup->entries->pdata[i - 1];
 			gboolean is_default = entry->change->kind == DPS_CHANGE_BTRFS_DEFAULT;
 
-			if (is_default == (pass == 1) && !turn_round(plan, entry, error))
+			if (is_default == (pass == 1) && !turn_round(plan, backup, entry, error))
 				return NULL;
 		}
 

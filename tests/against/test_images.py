@@ -297,3 +297,297 @@ def test_tree_and_image(place):
     assert types_planned(result) == {1: "esp", 2: "home", 3: "root-riscv64", 5: "srv", 6: "tmp", 7: "swap"}
     tag(place, "apply", "disk.raw", "--root", "tree", "--no-check", status=0)
     assert makedisk.table(disk)["partitions"][0]["type"].lower() == makedisk.ESP
+
+
+# --- Everything in the specification --------------------------------------------------------------------
+
+def changes(result, kind):
+    return {change["partition"]: change["to"] for change in result.json["changes"] if change["kind"] == kind}
+
+
+def partitions(disk):
+    return makedisk.table(disk)["partitions"]
+
+
+def verity_disk(place, sign=False):
+    """root, its hashes by veritysetup, and room for a signature; gives the root hash too"""
+    disk = makedisk.make(place / "disk.raw", [
+        Partition(content="ext4", size=16, files=system()), Partition(size=8), Partition(size=4)])
+    data, hashes = place / "data", place / "hashes"
+    with open(disk, "rb") as file:
+        file.seek(makedisk.MIB)
+        data.write_bytes(file.read(16 * makedisk.MIB))
+    told = makedisk.run("veritysetup", "format", data, hashes)
+    root_hash = next(line.split()[-1] for line in told.splitlines() if line.startswith("Root hash"))
+    makedisk.copy_into(disk, hashes, 17 * makedisk.MIB)
+    if sign:
+        with open(disk, "r+b") as file:
+            file.seek(25 * makedisk.MIB)
+            file.write(json.dumps({"rootHash": sign(root_hash), "signature": "AAAA"}).encode())
+    data.unlink()
+    hashes.unlink()
+    return disk, root_hash
+
+
+def test_verity_pair(place):
+    disk, root_hash = verity_disk(place)
+    words = ["root=1", "root-verity=2,read-only", f"--root-hash={root_hash.upper()}"]
+    plan = tag(place, "plan", "disk.raw", *words, "--json", status=1)
+    uuids = [f"{h[:8]}-{h[8:12]}-{h[12:16]}-{h[16:20]}-{h[20:]}" for h in (root_hash[:32], root_hash[32:])]
+    assert changes(plan, "uuid") == {1: uuids[0], 2: uuids[1]}
+    assert types_planned(plan) == {1: "root-x86-64", 2: "root-x86-64-verity"}
+
+    before = makedisk.digest(disk)
+    tag(place, "apply", "disk.raw", *words, "--no-check", "--backup=undo.json", status=0)
+    assert [part["uuid"].lower() for part in partitions(disk)][:2] == uuids
+    # systemd finds both, and that they belong together
+    if os.geteuid() == 0 and shutil.which("systemd-dissect"):
+        done = subprocess.run(["systemd-dissect", "--json=short", f"--root-hash={root_hash}", disk],
+                              capture_output=True, text=True)
+        if done.returncode == 0:
+            root = next(m for m in json.loads(done.stdout)["mounts"] if m["designator"] == "root")
+            assert root["verity"] == "external" or root["verity"] == "yes" or root["verity"] is True, root
+    tag(place, "undo", "undo.json", "disk.raw", status=0)
+    assert makedisk.digest(disk) == before
+
+
+def test_usr_hash(place):
+    disk, root_hash = verity_disk(place)
+    tag(place, "apply", "disk.raw", "usr:riscv64=1", "usr-verity:riscv64=2", "--usr-hash", root_hash,
+        "--no-check", status=0)
+    assert [part["uuid"].lower().replace("-", "") for part in partitions(disk)][:2] == [root_hash[:32], root_hash[32:]]
+
+
+@pytest.mark.parametrize("why, words", [
+    ("no verity partition", ["root=1"]), ("no data", ["root-verity=2", "--arch=x86_64"]),
+    ("no pair", ["root:x86_64=1", "root-verity:s390x=2"]),
+    ("two of a role", ["root:x86_64=1", "root:s390x=3", "root-verity:x86_64=2"])])
+def test_no_verity_pair(place, why, words):
+    disk, root_hash = verity_disk(place)
+    before = makedisk.digest(disk)
+    result = tag(place, "apply", "disk.raw", *words, "--root-hash", root_hash, "--force", status=3)
+    assert "--root-hash" in result.err
+    assert makedisk.digest(disk) == before
+
+
+def test_another_root_hash(place):
+    disk, root_hash = verity_disk(place)
+    result = tag(place, "apply", "disk.raw", "root=1", "root-verity=2", "--root-hash", "ab" * 32, "--force", status=3)
+    assert root_hash in result.err
+    for wrong in ("", "ab", "xy" * 32, "0" * 64):
+        assert tag(place, "plan", "disk.raw", "root=1", "root-verity=2", f"--root-hash={wrong}").status in (2, 3)
+
+
+def test_signature(place):
+    words = ["root=1", "root-verity=2", "root-verity-sig=3"]
+    disk, root_hash = verity_disk(place, sign=lambda root_hash: root_hash)
+    assert types_planned(tag(place, "plan", "disk.raw", *words, "--root-hash", root_hash, "--json", status=1))[3] \
+        == "root-x86-64-verity-sig"
+    disk, root_hash = verity_disk(place, sign=lambda root_hash: "ab" * 32)
+    assert "signature" in tag(place, "plan", "disk.raw", *words, "--root-hash", root_hash, status=3).err
+
+
+MACHINE_ID = "0123456789abcdef0123456789abcdef"
+
+
+def var_uuid(machine_id):
+    """What systemd derives from a machine id; systemd-id128 forces the bits as gpt-auto does."""
+    var = "4d21b016-b534-45c2-a9fb-5c16e091fd2d"
+    import hashlib
+    import hmac
+    import uuid
+    mac = bytearray(hmac.new(bytes.fromhex(machine_id), uuid.UUID(var).bytes, hashlib.sha256).digest()[:16])
+    mac[6] = mac[6] & 0x0F | 0x40
+    mac[8] = mac[8] & 0x3F | 0x80
+    return str(uuid.UUID(bytes=bytes(mac)))
+
+
+def var_disk(place, fstab="", machine_id=MACHINE_ID + "\n", boot=()):
+    return makedisk.make(place / "disk.raw", [
+        Partition(content="vfat", type=makedisk.ESP, files=dict(boot)),
+        Partition(content="ext4", size=16, files=system(fstab, **{"etc/machine-id": machine_id})),
+        Partition(content="ext4", size=16)])
+
+
+def test_var(place):
+    disk = var_disk(place, f"UUID={FS_UUID(3)} /var ext4 x 0 0\n")
+    result = tag(place, "plan", "disk.raw", "--json", status=1)
+    assert changes(result, "uuid") == {3: var_uuid(MACHINE_ID)} and types_planned(result)[3] == "var"
+    assert changes(tag(place, "plan", "disk.raw", "root=2", "var=3", "--json"), "uuid") == {3: var_uuid(MACHINE_ID)}
+    other = "f" * 32
+    assert changes(tag(place, "plan", "disk.raw", "var=3", "--machine-id", other, "--json"), "uuid") == {3: var_uuid(other)}
+    tag(place, "apply", "disk.raw", "--no-check", status=0)
+    assert partitions(disk)[2]["uuid"].lower() == var_uuid(MACHINE_ID)
+    assert tag(place, "plan", "disk.raw", "--json", status=0).json["changes"] == []
+
+
+def codes(result):
+    return [finding["code"] for finding in result.json["findings"]]
+
+
+@pytest.mark.parametrize("machine_id", ["", "uninitialized\n", "0" * 32])
+def test_var_no_machine_id_fires(place, machine_id):
+    var_disk(place, f"UUID={FS_UUID(3)} /var ext4 x 0 0\n", machine_id)
+    result = tag(place, "plan", "disk.raw", "--json", status=1)
+    assert changes(result, "uuid") == {} and types_planned(result)[3] == "var"
+    assert "var-no-machine-id" in codes(result)
+
+
+def test_var_no_machine_id_silent(place):
+    var_disk(place, machine_id="")
+    assert "var-no-machine-id" not in codes(tag(place, "plan", "disk.raw", "var=3", f"--machine-id={MACHINE_ID}", "--json"))
+    assert "var-no-machine-id" not in codes(tag(place, "plan", "disk.raw", "home=3", "--json"))
+
+
+def uki(cmdline):
+    """A PE with the sections of a unified kernel image: enough to be read as one."""
+    sections = [(b".osrel", b"ID=test\nPRETTY_NAME=Test\n"), (b".cmdline", cmdline.encode()), (b".linux", b"MZ" + bytes(510))]
+    head = b"MZ".ljust(60, b"\0") + struct.pack("<I", 64)
+    optional = struct.pack("<HBBIIIII", 0x20B, 0, 0, 512, 0, 0, 0x1000, 0x1000)
+    optional += struct.pack("<QIIHHHHHHIIIIHHQQQQII", 0x400000, 0x1000, 512, 0, 0, 0, 0, 0, 0, 0, 0x10000, 1024, 0, 10, 0,
+                            0, 0, 0, 0, 0, 0)
+    coff = b"PE\0\0" + struct.pack("<HHIIIHH", 0x8664, len(sections), 0, 0, 0, len(optional), 0x22)
+    table, body, at = b"", b"", 1024
+    for number, (name, data) in enumerate(sections):
+        raw = data.ljust((len(data) + 511) // 512 * 512, b"\0")
+        table += struct.pack("<8sIIIIIIHHI", name, len(data), 0x1000 * (number + 1), len(raw), at, 0, 0, 0, 0, 0x40000040)
+        body += raw
+        at += len(raw)
+    return (head + coff + optional + table).ljust(1024, b"\0") + body
+
+
+@pytest.mark.parametrize("where, fstab, boot", [
+    ("/etc/fstab", f"PARTUUID={PART_UUID(3).upper()} /mnt ext4 x 0 0\n", {}),
+    ("partition 1: /loader/entries/a.conf", "", {"loader/entries/a.conf": f"title a\nlinux /l\noptions root=PARTUUID={PART_UUID(3)}\n"}),
+    ("partition 1: /EFI/Linux/a.efi", "", {"EFI/Linux/a.efi": uki(f"quiet root=/dev/disk/by-partuuid/{PART_UUID(3)} rw")})])
+def test_uuid_that_is_named(place, where, fstab, boot):
+    disk = var_disk(place, fstab, boot=boot)
+    before = makedisk.digest(disk)
+    result = tag(place, "apply", "disk.raw", "root=2", "var=3", status=3)
+    assert where in result.err and "--force" in result.err, result
+    assert makedisk.digest(disk) == before
+    tag(place, "apply", "disk.raw", "root=2", "var=3", "--force", "--no-check", status=0)
+    assert partitions(disk)[2]["uuid"].lower() == var_uuid(MACHINE_ID)
+
+
+def test_uuid_named_fires(place):
+    """An installer must not stop over what was only detected."""
+    var_disk(place, f"PARTUUID={PART_UUID(3)} /var ext4 x 0 0\n")
+    result = tag(place, "plan", "disk.raw", "--json", status=1)
+    assert changes(result, "uuid") == {} and types_planned(result)[2] == "root-x86-64"
+    assert "uuid-named" in codes(result)
+
+
+def test_uuid_named_silent(place):
+    var_disk(place, f"UUID={FS_UUID(3)} /var ext4 x 0 0\nPARTUUID={PART_UUID(1)} /boot/efi vfat x 0 0\n")
+    assert "uuid-named" not in codes(tag(place, "plan", "disk.raw", "--json", status=1))
+
+
+def test_uuid_that_another_has(place):
+    disk = var_disk(place)
+    makedisk.run("sgdisk", f"--partition-guid=1:{var_uuid(MACHINE_ID)}", disk)
+    assert "partition 1" in tag(place, "plan", "disk.raw", "root=2", "var=3", status=3).err
+
+
+@pytest.mark.parametrize("flags, bits", [("read-only", 60), ("growfs", 59), ("no-auto", 63)])
+def test_flags(place, flags, bits):
+    disk = makedisk.simple(place / "disk.raw")
+    tag(place, "apply", "disk.raw", f"home=3,{flags}", "--no-check", status=0)
+    told = makedisk.run("sgdisk", "--info=3", disk)
+    assert f"Attribute flags: {1 << bits:016X}" in told, told
+    tag(place, "apply", "disk.raw", "same=3," + {"no-auto": "auto"}.get(flags, f"no-{flags}"), "--no-check", status=0)
+    assert "Attribute flags: 0000000000000000" in makedisk.run("sgdisk", "--info=3", disk)
+
+
+@pytest.mark.parametrize("word", ["swap=4,growfs", "swap=4,read-only", "esp=1,growfs"])
+def test_flag_without_meaning_fires(place, word):
+    makedisk.simple(place / "disk.raw")
+    assert "flag-without-meaning" in codes(tag(place, "plan", "disk.raw", word, "--json"))
+
+
+@pytest.mark.parametrize("word", ["swap=4,no-auto", "home=3,growfs", "root:x86_64=2,read-only", "swap=4,no-growfs"])
+def test_flag_without_meaning_silent(place, word):
+    makedisk.simple(place / "disk.raw")
+    assert "flag-without-meaning" not in codes(tag(place, "plan", "disk.raw", word, "--json"))
+
+
+def test_several_architectures(place):
+    disk = makedisk.make(place / "disk.raw", [Partition(content="ext4", size=16, files=system(arch=arch))
+                                             for arch in ("x86_64", "aarch64", "riscv64")])
+    tag(place, "apply", "disk.raw", "root:x86_64=1", "root:aarch64=2,no-auto", "root:riscv64=3", "--names", "--no-check",
+        status=0)
+    assert [part["name"] for part in partitions(disk)] == ["root-x86-64", "root-arm64", "root-riscv64"]
+    tag(place, "apply", "disk.raw", "linux-generic=2", "--no-check", status=0)
+    assert partitions(disk)[1]["type"].lower() == makedisk.GENERIC
+
+
+def test_names_as_systemd_repart_gives_them(place):
+    """systemd-repart makes a disk, names and all; the same without names is named the same by us."""
+    if not shutil.which("systemd-repart", path="/usr/bin:/usr/sbin"):
+        pytest.skip("systemd-repart is not here: install systemd-repart or systemd-container")
+    types = ["esp", "xbootldr", "root", "root-arm64", "usr-riscv64", "root-verity", "home", "srv", "var", "tmp",
+             "swap", "swap", "swap", "linux-generic", "linux-generic"]
+    definitions = place / "repart.d"
+    definitions.mkdir()
+    for number, name in enumerate(types):
+        (definitions / f"{number:02}.conf").write_text(f"[Partition]\nType={name}\nSizeMinBytes=10M\nSizeMaxBytes=10M\n")
+    disk = place / "disk.raw"
+    makedisk.run("systemd-repart", "--empty=create", "--size=1G", "--dry-run=no", f"--definitions={definitions}", disk)
+    names = [part["name"] for part in partitions(disk)]
+    assert len(set(names)) == len(types)
+    makedisk.run("sgdisk", *[f"--change-name={number}:" for number in range(1, len(types) + 1)], disk)
+    assert not any(part.get("name") for part in partitions(disk))
+    tag(place, "apply", "disk.raw", "esp=1", "--names", "--no-check", status=0)
+    assert [part["name"] for part in partitions(disk)] == names
+
+
+# --- validatefs -----------------------------------------------------------------------------------------
+
+ROOT = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
+
+
+def with_attributes(place, content, attributes):
+    """A disk whose root file system has extended attributes on its root directory."""
+    disk = makedisk.make(place / "disk.raw", [Partition(content=content, size=160, files=system())])
+    needs_mount()
+    with makedisk.attached(disk, 1) as node, makedisk.mounted_node(node) as top:
+        for name, value in attributes.items():
+            os.setxattr(top, f"user.validatefs.{name}", value)
+    return disk
+
+
+@pytest.mark.parametrize("content", ["ext4", "btrfs"])
+@pytest.mark.parametrize("attributes, words, passes", [
+    ({"gpt_type_uuid": ROOT.encode()}, ["root=1"], True),
+    ({"gpt_type_uuid": ROOT.upper().encode() + b"\0"}, ["root=1"], True),
+    ({"gpt_type_uuid": b"b921b045-1df0-41c3-af44-4c6f280d3fae\0" + ROOT.encode() + b"\0"}, ["root=1"], True),
+    ({"gpt_type_uuid": ROOT.encode()}, ["root:aarch64=1"], False),
+    ({"gpt_type_uuid": ROOT.encode()}, ["home=1"], False),
+    ({"gpt_type_uuid": b""}, ["root=1"], False),
+    ({"mount_point": b"/"}, ["root=1"], True),
+    ({"mount_point": b"/home\0/srv"}, ["srv=1"], True),
+    ({"mount_point": b"/home\0/srv"}, ["root=1"], False),
+    ({"gpt_label": b"system"}, ["root=1"], True),
+    ({"gpt_label": b"system"}, ["root=1", "--names"], False),
+    ({"gpt_label": b"system\0root-x86-64"}, ["root=1", "--names"], True)])
+def test_validatefs(place, content, attributes, words, passes):
+    disk = with_attributes(place, content, attributes)
+    before = makedisk.digest(disk)
+    result = tag(place, "plan", "disk.raw", *words, "--json", status=1 if passes else 3)
+    if passes:
+        return
+    assert next(iter(attributes)) in result.err and "--force" in result.err
+    assert tag(place, "apply", "disk.raw", *words, status=3) and makedisk.digest(disk) == before
+    tag(place, "apply", "disk.raw", *words, "--force", "--no-check", status=0)
+    assert makedisk.digest(disk) != before
+
+
+def test_var_as_systemd_derives_it(place):
+    """systemd's own answer for this machine id."""
+    if not shutil.which("systemd-id128", path="/usr/bin"):
+        pytest.skip("systemd-id128 is not here")
+    file = place / "machine-id"
+    file.write_text(MACHINE_ID + "\n")
+    told = makedisk.run("bwrap", "--ro-bind", "/", "/", "--ro-bind", file, "/etc/machine-id", "systemd-id128",
+                        "machine-id", "--uuid", "--app-specific=4d21b016-b534-45c2-a9fb-5c16e091fd2d")
+    assert told.strip().lower() == var_uuid(MACHINE_ID)

@@ -11,6 +11,7 @@ import pickle
 import re
 import subprocess
 import typing
+import uuid
 from pathlib import Path
 
 import dps
@@ -424,3 +425,54 @@ def test_enums_are_the_headers() -> None:
     for severity in dps.Severity:
         assert ffi.string(lib.dps_severity_to_string(severity)).decode() == str(severity)
     assert names("DPS_TABLE_").keys() == {m.name for m in dps.Table}
+
+
+HASH = "0123456789abcdef0123456789abcdeffedcba9876543210fedcba9876543210"
+HALVES = ["01234567-89ab-cdef-0123-456789abcdef", "fedcba98-7654-3210-fedc-ba9876543210"]
+MACHINE_ID = "0123456789abcdef0123456789abcdef"
+
+
+def new_uuids(plan: dps.Plan) -> dict[int | None, str | None]:
+    return {c.partition: c.new for c in plan.changes if c.kind is dps.ChangeKind.UUID}
+
+
+@pytest.mark.parametrize("root_hash", [HASH, HASH.upper(), bytes.fromhex(HASH)])
+def test_root_hash(tmp_path: Path, root_hash: str | bytes) -> None:
+    path = makedisk.make(tmp_path / "d.raw", [makedisk.Partition(size=2), makedisk.Partition(size=2)])
+    with dps.Disk(path) as disk:
+        plan = disk.plan(root=1, root_verity=2, arch="x86_64", root_hash=root_hash)
+        assert new_uuids(plan) == {1: HALVES[0], 2: HALVES[1]}
+        validate(plan.to_dict(), "plan")
+        plan = disk.plan(usr=1, usr_verity=2, arch="x86_64", usr_hash=root_hash)
+        assert new_uuids(plan) == {1: HALVES[0], 2: HALVES[1]}
+        for wrong in ("", "ab", "x" * 64, b""):
+            with pytest.raises(dps.Error) as caught:
+                disk.plan(root=1, root_verity=2, arch="x86_64", root_hash=wrong)
+            assert caught.value.code is dps.Code.INVALID
+        with pytest.raises(dps.Error) as caught:
+            disk.plan(root=1, arch="x86_64", root_hash=root_hash)
+        assert caught.value.code is dps.Code.REFUSED
+
+
+def test_machine_id_and_names(tmp_path: Path) -> None:
+    path = makedisk.make(tmp_path / "d.raw", [makedisk.Partition(size=2), makedisk.Partition(size=2, name="x")])
+    with dps.Disk(path, writable=True) as disk:
+        asked = disk.plan(var=1, machine_id=uuid.UUID(MACHINE_ID), names=True)
+        assert new_uuids(asked) == new_uuids(disk.plan(var=1, machine_id=MACHINE_ID)) != {}
+        assert [c.new for c in asked if c.kind is dps.ChangeKind.NAME] == ["var"]
+        asked.apply(tmp_path / "undo.json")
+    assert [part["name"] for part in sfdisk(path)["partitions"]] == ["var", "x"]
+    dps.undo(tmp_path / "undo.json", path)
+    assert [part.get("name") for part in sfdisk(path)["partitions"]] == [None, "x"]
+
+
+def test_the_system_in_the_image(tmp_path: Path) -> None:
+    """Nothing given: what is on the disk tells."""
+    path = makedisk.make(tmp_path / "d.raw", [
+        makedisk.Partition(size=16, content="ext4", files={
+            "etc/os-release": "ID=x\nARCHITECTURE=arm64\n",
+            "etc/fstab": "LABEL=home /home ext4 defaults 0 0\n"}),
+        makedisk.Partition(size=16, content="ext4", label="home")])
+    with dps.plan(disk=path, writable=False) as plan:
+        assert [(a.partition, str(a.role)) for a in plan.assignments] == [(1, "root"), (2, "home")]
+        assert plan.arch is dps.Arch.AARCH64

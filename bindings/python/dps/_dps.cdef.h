@@ -226,6 +226,10 @@ DpsPlan *dps_plan_ref(DpsPlan *plan);
 void dps_plan_unref(DpsPlan *plan);
 void dps_plan_set_arch(DpsPlan *plan, DpsArch arch);
 void dps_plan_set_btrfs_default(DpsPlan *plan, const char *subvolume);
+gboolean dps_plan_set_root_hash(DpsPlan *plan, const char *hash, GError **error);
+gboolean dps_plan_set_usr_hash(DpsPlan *plan, const char *hash, GError **error);
+gboolean dps_plan_set_machine_id(DpsPlan *plan, const char *machine_id, GError **error);
+void dps_plan_set_names(DpsPlan *plan, gboolean names);
 void dps_plan_set_force(DpsPlan *plan, gboolean force);
 gboolean dps_plan_assign(DpsPlan *plan, DpsRole role, DpsArch arch, guint partition, DpsFlags set,
 			 DpsFlags clear, GError **error);

@@ -32,7 +32,7 @@ from .types import Arch, ArchLike, Flags, Role, Type, type_from_pointer
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .plan import Assign, Assignable, Plan
+    from .plan import Assign, Assignable, HexLike, Plan
 
 Lock = Literal["yes", "nonblock", "no"]
 """Wait a short while for it; do not wait; the caller holds it (an osbuild loopback)."""
@@ -224,6 +224,10 @@ class Disk:
         tree: Union[Tree, PathLike, None] = None,
         arch: Optional[ArchLike] = None,
         btrfs_default: str = "auto",
+        root_hash: HexLike = None,
+        usr_hash: HexLike = None,
+        machine_id: HexLike = None,
+        names: bool = False,
         force: bool = False,
         **roles: Assignable,
     ) -> Plan:
@@ -231,12 +235,16 @@ class Disk:
 
         ``disk.plan(esp=1, root=3, swap=[5, 6], arch="x86_64")``; without assignments they are
         detected from the tree, or from the disk's own root where it can be read.
+
+        root_hash and usr_hash (verity) and machine_id (for var; by default the tree's) give
+        partitions the UUIDs that derive from them; names gives those a name that have none.
         """
-        from .plan import make_plan
+        from .plan import More, make_plan
 
         if tree is not None and not isinstance(tree, Tree):
             tree = Tree(tree)
-        plan = make_plan(self, tree, assign, roles, arch, btrfs_default, force)
+        more = More(root_hash, usr_hash, machine_id, names)
+        plan = make_plan(self, tree, assign, roles, arch, btrfs_default, force, more)
         self._plans.add(plan)
         return plan
 

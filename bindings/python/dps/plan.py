@@ -371,6 +371,28 @@ def _assign(plan: Any, disk: Any, one: Assign) -> None:
     )
 
 
+HexLike = Union[str, bytes, UUID, None]
+"""Hexadecimal digits, or the bytes that they stand for."""
+
+
+@dataclass(frozen=True)
+class More:
+    """What a plan is asked for beyond types and the default subvolume."""
+
+    root_hash: HexLike = None
+    usr_hash: HexLike = None
+    machine_id: HexLike = None
+    names: bool = False
+
+
+def _hex(value: HexLike) -> Any:
+    if value is None:
+        return ffi.NULL
+    if isinstance(value, UUID):
+        return value.hex.encode()
+    return value.hex().encode() if isinstance(value, bytes) else to_bytes(value)
+
+
 def make_plan(
     disk: Optional[Disk],
     tree: Optional[Tree],
@@ -379,6 +401,7 @@ def make_plan(
     arch: Optional[ArchLike],
     btrfs_default: str,
     force: bool,
+    more: More,
     owns_them: bool = False,
 ) -> Plan:
     """What Disk.plan() and plan() have in common: one of disk and tree is given."""
@@ -395,6 +418,10 @@ def make_plan(
         lib.dps_plan_set_arch(pointer, arch_number(arch))
         lib.dps_plan_set_btrfs_default(pointer, to_bytes(btrfs_default))
         lib.dps_plan_set_force(pointer, force)
+        lib.dps_plan_set_names(pointer, more.names)
+        call(lib.dps_plan_set_root_hash, pointer, _hex(more.root_hash))
+        call(lib.dps_plan_set_usr_hash, pointer, _hex(more.usr_hash))
+        call(lib.dps_plan_set_machine_id, pointer, _hex(more.machine_id))
         for one in wanted if disk else ():
             _assign(pointer, disk_pointer, one)
         # Without a disk this is what says so.
@@ -412,6 +439,10 @@ def plan(
     assign: Iterable[Assign] = (),
     arch: Optional[ArchLike] = None,
     btrfs_default: str = "auto",
+    root_hash: HexLike = None,
+    usr_hash: HexLike = None,
+    machine_id: HexLike = None,
+    names: bool = False,
     force: bool = False,
     writable: bool = True,
     lock: Lock = "yes",
@@ -434,7 +465,10 @@ def plan(
         found = tree.find_disk().disk if tree and disk is None else disk
         if found is not None:
             opened = Disk(found, writable=writable, lock=lock)
-        return make_plan(opened, tree, assign, {}, arch, btrfs_default, force, owns_them=True)
+        more = More(root_hash, usr_hash, machine_id, names)
+        return make_plan(
+            opened, tree, assign, {}, arch, btrfs_default, force, more, owns_them=True
+        )
     except BaseException:
         for one in (opened, tree):
             if one:
@@ -462,6 +496,10 @@ def apply(
     assign: Iterable[Assign] = (),
     arch: Optional[ArchLike] = None,
     btrfs_default: str = "auto",
+    root_hash: HexLike = None,
+    usr_hash: HexLike = None,
+    machine_id: HexLike = None,
+    names: bool = False,
     force: bool = False,
     lock: Lock = "yes",
     backup: BackupLike = None,
@@ -477,6 +515,10 @@ def apply(
         assign=assign,
         arch=arch,
         btrfs_default=btrfs_default,
+        root_hash=root_hash,
+        usr_hash=usr_hash,
+        machine_id=machine_id,
+        names=names,
         force=force,
         lock=lock,
     )

@@ -114,6 +114,47 @@ DPS_API void dps_plan_set_arch(DpsPlan *plan, DpsArch arch);
 DPS_API void dps_plan_set_btrfs_default(DpsPlan *plan, const char *subvolume);
 
 /**
+ * dps_plan_set_root_hash:
+ * @plan: a plan
+ * @hash: (nullable): the verity root hash of the root partition, hexadecimal; %NULL for none
+ * @error: %DPS_ERROR_INVALID when @hash is none
+ *
+ * The partitions that are assigned as root and as its verity get the UUIDs that derive from it:
+ * data the first 16 bytes, hashes the last.
+ *
+ * Returns: %TRUE on success
+ * Since: 0.1
+ */
+DPS_API gboolean dps_plan_set_root_hash(DpsPlan *plan, const char *hash, GError **error);
+
+/* The same for /usr. */
+DPS_API gboolean dps_plan_set_usr_hash(DpsPlan *plan, const char *hash, GError **error);
+
+/**
+ * dps_plan_set_machine_id:
+ * @plan: a plan
+ * @machine_id: (nullable): 32 hexadecimal digits; %NULL for the tree's
+ * @error: %DPS_ERROR_INVALID when @machine_id is none
+ *
+ * The UUID of a partition that is assigned as var derives from it: with another one systemd passes
+ * it over.
+ *
+ * Returns: %TRUE on success
+ * Since: 0.1
+ */
+DPS_API gboolean dps_plan_set_machine_id(DpsPlan *plan, const char *machine_id, GError **error);
+
+/**
+ * dps_plan_set_names:
+ * @plan: a plan
+ * @names: whether partitions that have no name get one, as systemd-repart names them: by their
+ *   type, "root-x86-64", with "-2" and so on behind it when the name is taken
+ *
+ * Since: 0.1
+ */
+DPS_API void dps_plan_set_names(DpsPlan *plan, gboolean names);
+
+/**
  * dps_plan_set_force:
  * @plan: a plan
  * @force: whether to pass the stops that the manual lists under `--force`, and no others
