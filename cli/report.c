@@ -96,10 +96,13 @@ print_change(Screen *screen, DpsChange *change)
 		screen_print(screen, "  partition %u: ", partition);
 	else
 		screen_print(screen, "  ");
-	screen_print(screen, "%s: %s%s%s → %s%s%s\n",
-		     dps_change_kind_to_string(dps_change_get_kind(change)),
-		     screen_begin(screen, SCREEN_STYLE_BEFORE), safe_from, screen_end(screen),
-		     screen_begin(screen, SCREEN_STYLE_AFTER), safe_to, screen_end(screen));
+	screen_print(screen, "%s", dps_change_kind_to_string(dps_change_get_kind(change)));
+	/* That the table is made whole is not one value for another. */
+	if (dps_change_get_kind(change) != DPS_CHANGE_TABLE)
+		screen_print(screen, ": %s%s%s → %s%s%s", screen_begin(screen, SCREEN_STYLE_BEFORE),
+			     safe_from, screen_end(screen),
+			     screen_begin(screen, SCREEN_STYLE_AFTER), safe_to, screen_end(screen));
+	screen_print(screen, "\n");
 	if (reason)
 		text_paragraph(screen, "    ", reason);
 }

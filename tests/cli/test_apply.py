@@ -443,6 +443,14 @@ def test_the_line_to_undo_can_be_pasted(disk, original):
     assert not (disk.parent / "oops").exists()
 
 
+def test_a_table_made_whole_is_told_in_words(disk):
+    with open(disk, "r+b") as file:
+        file.seek(-512, os.SEEK_END)
+        file.write(bytes(512))
+    out = call("apply", disk, "home=3", status=0).out
+    assert "  table\n    the backup table is bad" in out
+
+
 # --- who else is there
 
 
