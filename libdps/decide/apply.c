@@ -71,8 +71,11 @@ open_default_backup(DpsPlan *plan, const char *time, BackupFile *file, GError **
 		return FALSE;
 
 	file->dir = dps_save_open_dir(tree, DEFAULT_BACKUP_DIR, TRUE, error);
-	if (file->dir < 0)
+	if (file->dir < 0) {
+		if (strcmp(dps_tree_get_path(tree), "/") != 0)
+			g_prefix_error(error, "%s: ", dps_tree_get_path(tree));
 		return FALSE;
+	}
 	file->name = g_strdup_printf("%s-%s.json", dps_disk_get_uuid(plan->disk), time);
 	file->path =
 		g_build_filename(dps_tree_get_path(tree), DEFAULT_BACKUP_DIR, file->name, NULL);

@@ -275,6 +275,15 @@ dps_blockdev_get_node(const DpsSystem *system, dev_t device)
 	return dir < 0 ? NULL : get_node_in(system, dir, device);
 }
 
+char *
+dps_blockdev_get_whole_file(const DpsSystem *system, dev_t device)
+{
+	AUTO_FD dir = open_device(system, device);
+	g_autofree char *offset = dir >= 0 ? read_attribute(dir, "loop/offset") : NULL;
+
+	return g_strcmp0(offset, "0") == 0 ? read_attribute(dir, "loop/backing_file") : NULL;
+}
+
 gboolean
 dps_blockdev_is_zram(const DpsSystem *system, dev_t device)
 {

@@ -73,6 +73,9 @@ char *dps_blockdev_get_node(const DpsSystem *system, dev_t device);
 /* Whether a device is a zram: memory, not a disk. */
 gboolean dps_blockdev_is_zram(const DpsSystem *system, dev_t device);
 
+/* Returns: (transfer full) (nullable): the file that a loop device is over all of, else NULL */
+char *dps_blockdev_get_whole_file(const DpsSystem *system, dev_t device);
+
 /**
  * dps_blockdev_get_partition:
  * @system: where sysfs is

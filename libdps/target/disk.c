@@ -633,13 +633,21 @@ dps_disk_get_table_problem(DpsDisk *disk)
 	return disk->now->problem;
 }
 
+/* Whether the disk is the file at @path, or a loop device over all of it. */
 static gboolean
-is_same_file(DpsMedium *medium, const char *path)
+is_over_file(DpsMedium *medium, const char *path)
 {
+	g_autofree char *file = NULL;
 	struct stat one, other;
 
-	return fstat(dps_medium_get_fd(medium), &one) == 0 && stat(path, &other) == 0 &&
-	       one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+	if (dps_medium_is_device(medium)) {
+		file = dps_blockdev_get_whole_file(&dps_system, dps_medium_get_device(medium));
+		if (!file || stat(file, &one) < 0)
+			return FALSE;
+	} else if (fstat(dps_medium_get_fd(medium), &one) < 0) {
+		return FALSE;
+	}
+	return stat(path, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
 gboolean
@@ -647,15 +655,15 @@ dps_disk_find_backing(DpsDisk *disk, const DpsBacking *backing, DpsPartition **p
 {
 	*partition = NULL;
 
-	if (dps_medium_is_device(disk->medium)) {
-		if (backing->disk != dps_medium_get_device(disk->medium))
-			return FALSE;
+	if (dps_medium_is_device(disk->medium) &&
+	    backing->disk == dps_medium_get_device(disk->medium)) {
 		if (backing->number != 0)
 			*partition = dps_disk_get_partition_by_number(disk, backing->number);
 		return TRUE;
 	}
 
-	if (!backing->file || !is_same_file(disk->medium, backing->file))
+	/* The same file twice: all of it as the disk, and a part of it as a partition (osbuild). */
+	if (!backing->file || !is_over_file(disk->medium, backing->file))
 		return FALSE;
 
 	for (guint i = 0; i < disk->now->partitions->len; i++) {

@@ -164,10 +164,12 @@ node_from_sysfs_name(const char *name)
 	return g_strdelimit(node, "!", '/');
 }
 
-/* Whether loop device @name reads the file that @st is of. */
+/* Whether loop device @name reads the file that @st is of; and whether only a part of it. */
 static gboolean
-loop_has_file(const char *name, const struct stat *st)
+loop_has_file(const char *name, const struct stat *st, gboolean *is_part)
 {
+	g_autofree char *offset_file = g_build_filename("/sys/block", name, "loop/offset", NULL);
+	g_autofree char *offset = read_text(offset_file);
 	g_autofree char *file = g_build_filename("/sys/block", name, "loop/backing_file", NULL);
 	g_autofree char *backing = read_text(file);
 	g_autofree char *node = NULL;
@@ -177,6 +179,7 @@ loop_has_file(const char *name, const struct stat *st)
 
 	if (!backing)
 		return FALSE;
+	*is_part = offset && strcmp(g_strchomp(offset), "0") != 0;
 
 	/* The device and inode that the kernel holds: right also after a rename. */
 	node = node_from_sysfs_name(name);
@@ -194,14 +197,26 @@ static gboolean
 check_no_loop(DpsMedium *self, const struct stat *st, GError **error)
 {
 	g_autoptr(GDir) dir = g_dir_open("/sys/block", 0, NULL);
+	g_autofree char *part = NULL;
 	const char *name;
+	gboolean is_part;
 
-	while (dir && (name = g_dir_read_name(dir)))
-		if (g_str_has_prefix(name, "loop") && loop_has_file(name, st))
+	while (dir && (name = g_dir_read_name(dir))) {
+		if (!g_str_has_prefix(name, "loop") || !loop_has_file(name, st, &is_part))
+			continue;
+		if (!is_part)
 			return dps_throw(error, DPS_ERROR_BUSY,
 					 "%s: attached to /dev/%s: name that device instead, or "
 					 "detach it with `losetup -d /dev/%s`",
 					 self->path, name, name);
+		g_free(part);
+		part = g_strdup(name);
+	}
+	if (part)
+		return dps_throw(error, DPS_ERROR_BUSY,
+				 "%s: a part of it is attached to /dev/%s: detach that, or attach "
+				 "all of it (`losetup -f --show`) and name the new device",
+				 self->path, part);
 	return TRUE;
 }
 

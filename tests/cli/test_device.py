@@ -91,6 +91,49 @@ def test_nodes_are_named_and_taken(installed):
     assert [a["partition"] for a in plan["assignments"]] == [2]
 
 
+@pytest.fixture(name="in_parts")
+def in_parts_fixture(tmp_path):
+    """As osbuild has it: the tree is mounted from a loop device over a part of the image."""
+    image = makedisk.standard(tmp_path / "disk.raw")
+    part = makedisk.table(image)["partitions"][2]
+    root = tmp_path / "sysroot"
+    root.mkdir()
+    with contextlib.ExitStack() as stack:
+        loop = makedisk.run("losetup", "--find", "--show", "--offset", str(part["start"] * 512),
+                            "--sizelimit", str(part["size"] * 512), image).strip()
+        stack.callback(makedisk.run, "losetup", "--detach", loop)
+        makedisk.run("mount", "-o", "subvol=root", loop, root)
+        stack.callback(makedisk.run, "umount", root)
+        yield image, loop, root
+
+
+def test_a_loop_device_over_a_part_is_a_partition_of_the_whole(in_parts):
+    image, part, root = in_parts
+    whole = makedisk.run("losetup", "--find", "--show", image).strip()
+    try:
+        call("apply", "--arch=x86_64", "--backup=none", "--root", root, whole, status=0)
+        assert makedisk.run("sfdisk", "--part-type", whole, 3).strip().lower() == makedisk.ROOT_X86_64
+        assert default_subvolume(root).endswith(" path root")
+        # the whole is the one to name, whichever the kernel lists first
+        assert f"attached to {whole}: name that device" in call("apply", "--root", root, status=3).err
+    finally:
+        makedisk.run("losetup", "--detach", whole)
+
+
+def test_a_part_is_not_named_as_the_disk(in_parts):
+    _, part, root = in_parts
+    error = call("apply", "--root", root, status=3).err
+    assert f"a part of it is attached to {part}" in error and "losetup -f --show" in error
+
+
+def test_a_backup_that_cannot_be_written_says_where(installed):
+    _, root = installed
+    (root / "var").mkdir(exist_ok=True)
+    (root / "var/lib").write_text("a file")
+    error = call("apply", "--arch=x86_64", "--root", root, status=3).err
+    assert f"backup: {root}: /var/lib/libdps: " in error and "--backup none" in error
+
+
 def test_a_disk_alone_reads_nothing_of_the_running_system(installed):
     loop, _ = installed
     result = call("apply", "--json", loop, "root=3")
