@@ -4,6 +4,7 @@
 #include "command.h"
 #include "json.h"
 #include "options.h"
+#include "sandbox.h"
 
 /* In the order in which people need them. */
 static const Command *const commands[] = {
@@ -60,13 +61,36 @@ run(const Options *options, Screen *screen, GError **error)
 	return screen_flush(screen, error) ? STATUS_OK : -1;
 }
 
+/* Runs the command, and tells what went wrong. */
+static int
+run_and_tell(const Options *options, Screen *screen)
+{
+	g_autoptr(GError) error = NULL;
+	int status = run(options, screen, &error);
+
+	return status < 0 ? fail(options, screen, error) : status;
+}
+
+/* The same in a process that may read the images, and little else. */
+static int
+run_in_sandbox(const Options *options, Screen *screen)
+{
+	g_autoptr(GError) error = NULL;
+	int status;
+
+	if (!sandbox_run(options, screen, run_and_tell, &status, &error))
+		return fail(options, screen, error);
+
+	screen->may_page = !options->no_pager && !options->json;
+	return screen_flush(screen, &error) ? status : fail(options, screen, error);
+}
+
 int
 main(int argc, char **argv)
 {
 	g_autoptr(Screen) screen = NULL;
 	g_autoptr(GError) error = NULL;
 	Options options;
-	int status;
 
 	screen_hold_standard_descriptors();
 	setlocale(LC_ALL, "");
@@ -78,6 +102,8 @@ main(int argc, char **argv)
 	if (!options_parse(argc, argv, commands, &options, &error))
 		return fail(&options, screen, error);
 
-	status = run(&options, screen, &error);
-	return status < 0 ? fail(&options, screen, error) : status;
+	/* Who cannot be told anything hears of it before anything is read. */
+	if (sandbox_is_for(&options) && screen_require_open(NULL))
+		return run_in_sandbox(&options, screen);
+	return run_and_tell(&options, screen);
 }

@@ -12,7 +12,7 @@ from conftest import TOP, call
 
 MAN = TOP / "cli/man/dps-tag.8.scd"
 SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "ASSIGNMENTS", "OPTIONS", "EXIT STATUS", "FILES",
-            "ENVIRONMENT", "SAFETY", "EXAMPLES", "SEE ALSO"]
+            "ENVIRONMENT", "SAFETY", "CONFINEMENT", "EXAMPLES", "SEE ALSO"]
 
 
 def section(name):

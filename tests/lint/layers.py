@@ -33,12 +33,17 @@ DOORS = {
     "zstd.h": {"libdps/format/decompress.c"},
     "jansson.h": {"libdps/decide/backup.c", "libdps/format/verity.c", "cli/json.c"},
     "libsmartcols/": {"cli/text.c"},
+    # How a process is confined; the library never does.
+    "linux/landlock.h": {"cli/sandbox.c"},
+    "linux/seccomp.h": {"cli/sandbox.c"},
+    "linux/filter.h": {"cli/sandbox.c"},
+    "linux/audit.h": {"cli/sandbox.c"},
 }
 
 # The C library, which everybody may use; the kernel's headers are for the floor that meets it.
 C_LIBRARY = re.compile(
     r"(?:assert|byteswap|ctype|dirent|elf|endian|errno|fcntl|float|ftw|getopt|grp|inttypes|"
-    r"langinfo|limits|locale|math|mntent|poll|pthread|pwd|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|"
+    r"langinfo|limits|locale|math|mntent|poll|pthread|pwd|sched|setjmp|signal|stdalign|stdarg|stdatomic|stdbool|"
     r"stddef|stdint|stdio|stdlib|string|strings|termios|time|unistd|wchar|wctype)\.h|sys/\w+\.h"
 )
 KERNEL = re.compile(r"(?:linux|asm)/[\w/-]+\.h")
