@@ -102,6 +102,10 @@ static const struct {
 	{ 0, M("conectix"), "a VHD image", CONVERT },
 	/* VirtualBox, VDICore.h: VDI_IMAGE_SIGNATURE behind 64 bytes of text */
 	{ 64, M("\x7f\x10\xda\xbe"), "a VDI image", CONVERT },
+	/* docs/interop/qed_spec.txt and parallels.txt of qemu */
+	{ 0, M("QED\0"), "a QED image", CONVERT },
+	{ 0, M("WithoutFreeSpace"), "a Parallels image", CONVERT },
+	{ 0, M("WithouFreSpacExt"), "a Parallels image", CONVERT },
 	/* ECMA-119 section 8.1: the first volume descriptor, sector 16 of 2048 bytes */
 	{ 32769, M("CD001"), "an ISO 9660 image",
 	  "tag the disk image that it is made from, or look inside with `losetup --read-only "

@@ -591,3 +591,168 @@ def test_var_as_systemd_derives_it(place):
     told = makedisk.run("bwrap", "--ro-bind", "/", "/", "--ro-bind", file, "/etc/machine-id", "systemd-id128",
                         "machine-id", "--uuid", "--app-specific=4d21b016-b534-45c2-a9fb-5c16e091fd2d")
     assert told.strip().lower() == var_uuid(MACHINE_ID)
+
+
+# --- What is no raw disk --------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("format, options, name", [
+    ("qcow2", "", "qcow2"), ("vmdk", "", "VMDK"), ("vmdk", "subformat=streamOptimized", "VMDK"),
+    ("vmdk", "subformat=monolithicFlat", "VMDK"), ("vdi", "", "VDI"), ("vpc", "", "VHD"),
+    ("vpc", "subformat=fixed", "VHD"), ("vhdx", "", "VHDX"), ("qed", "", "QED"), ("parallels", "", "Parallels")])
+def test_other_image_formats(place, format, options, name):
+    if not shutil.which("qemu-img", path="/usr/bin"):
+        pytest.skip("qemu-img is not here: install qemu-utils")
+    makedisk.simple(place / "disk.raw")
+    image = place / "other.img"
+    makedisk.run("qemu-img", "convert", "-O", format, *(["-o", options] if options else []), place / "disk.raw", image)
+    before = makedisk.digest(image)
+    for words in (["show"], ["plan"], ["apply", "root=2"], ["check"]):
+        told = tag(place, words[0], "other.img", *words[1:], status=3).err
+        assert name in told and "qemu-img convert" in told, told
+        # what it says to type gives a disk
+        command = told[told.index("qemu-img convert"):].split("`")[0].split()
+    assert makedisk.digest(image) == before
+    subprocess.run(command, cwd=place, check=True)
+    assert types_planned(tag(place, "plan", "other.img.raw", "home=3", "--json", status=1)) == {3: "home"}
+
+
+def test_iso(place):
+    with open(place / "cd.iso", "wb") as file:
+        file.truncate(4 * makedisk.MIB)
+        file.seek(32768)
+        file.write(b"\x01CD001\x01")
+    assert "ISO 9660" in tag(place, "show", "cd.iso", status=3).err
+
+
+# --- Bounds ---------------------------------------------------------------------------------------------
+
+MOST_MEMORY = 32 * 1024  # KiB
+MOST_READ = 2 * makedisk.MIB
+
+# A small process in between: what was in memory before exec(2) counts too.
+MEASURE = """import os, sys
+pid = os.posix_spawn(sys.argv[1], sys.argv[1:], dict(os.environ))
+_, status, used = os.wait4(pid, 0)
+open("/d/memory", "w").write(str(used.ru_maxrss))
+sys.exit(os.waitstatus_to_exitcode(status) % 256)"""
+
+
+def measured(place, *words):
+    """dps-tag with its peak memory, in KiB."""
+    result = tag(place, *words, prefix=("python3", "-S", "-E", "-c", MEASURE))
+    result.memory = int((place / "memory").read_text())
+    (place / "memory").unlink()
+    assert result.memory < MOST_MEMORY, f"{words}: {result.memory} KiB"
+    return result
+
+
+def is_clear(result):
+    """A status of the contract, and with 3 one line that says what and why."""
+    assert result.status in (0, 1, 3), result
+    if result.status == 3:
+        assert result.err.startswith("dps-tag: ") and result.err.count("\n") == 1 and ": " in result.err[9:], result
+
+
+COMMANDS = [["show"], ["plan"], ["check"], ["plan", "root=2", "var=3", "--names"], ["apply", "--no-check"]]
+
+
+def damaged_disk(place):
+    """One of each that is read: FAT with entries, ext4, btrfs."""
+    return makedisk.make(place / "whole.raw", [
+        Partition(content="vfat", size=34, files={"loader/entries/a.conf": "title a\n", "EFI/Linux/a.efi": uki("quiet")}),
+        Partition(content="ext4", size=16, files=system(f"UUID={FS_UUID(2)} / ext4 x 0 0\nUUID=ABCD-0001 /boot vfat x 0 0\n")),
+        Partition(content="btrfs", size=128, files={f"file{number}": "x" * number for number in range(200)})])
+
+
+def hold(place, disk):
+    """Every command on a damaged disk: a clear answer, little memory, and not one byte changed by a failure."""
+    before = makedisk.digest(disk)
+    for words in COMMANDS:
+        result = measured(place, words[0], disk.name, *words[1:], "--quiet")
+        is_clear(result)
+        if words[0] != "apply" or result.status == 3:
+            assert makedisk.digest(disk) == before, words
+
+
+def test_cut_images(place):
+    whole = damaged_disk(place)
+    size = whole.stat().st_size
+    sizes = [0, 1, 511, 512, 513, 1023, 1024, 1536, 16384, 17408, makedisk.MIB, makedisk.MIB + 512, 40 * makedisk.MIB,
+             makedisk.MIB * 60, size - makedisk.MIB * 10, size - 17408, size - 513, size - 512, size - 1]
+    for cut in sizes:
+        disk = place / "cut.raw"
+        shutil.copyfile(whole, disk)
+        os.truncate(disk, cut)
+        hold(place, disk)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_flipped_images(place, seed):
+    import random
+    chance = random.Random(seed)
+    whole = damaged_disk(place)
+    used = []
+    with open(whole, "rb") as file:
+        data = file.read()
+    used = [at for at in range(0, len(data), 512) if data[at:at + 512].strip(b"\0")]
+    spots = {"table": [at for at in used if at < makedisk.MIB or at > len(data) - makedisk.MIB], "content": used}
+    for name in ("table", "content", "content"):
+        flipped = bytearray(data)
+        for _ in range(chance.choice([1, 8, 200])):
+            flipped[chance.choice(spots[name]) + chance.randrange(512)] ^= 1 << chance.randrange(8)
+        disk = place / "flipped.raw"
+        disk.write_bytes(flipped)
+        hold(place, disk)
+
+
+def test_links_that_loop(place):
+    tree = place / "tree"
+    makedisk.write_tree(tree, {"etc/": None, "usr/bin/": None})
+    shutil.rmtree(tree / "etc/", ignore_errors=True)
+    (tree / "etc").mkdir()
+    for name, where in {"etc/os-release": "os-release", "etc/fstab": "../etc/fstab", "usr/lib": "../usr/lib",
+                        "usr/bin/bash": "sh", "usr/bin/sh": "bash", "bin": "../../../../bin", "sbin": "/sbin"}.items():
+        os.symlink(where, tree / name)
+    for content in ("ext4", "btrfs"):
+        inside = place / "inside"
+        inside.unlink(missing_ok=True)
+        with open(inside, "wb") as file:
+            file.truncate(128 * makedisk.MIB)
+        makedisk.run(*{"ext4": ["mkfs.ext4", "-q", "-F", "-d", tree], "btrfs": ["mkfs.btrfs", "-q", "--rootdir", tree]}[content],
+                     inside)
+        disk = makedisk.make(place / "disk.raw", [Partition(size=128)])
+        makedisk.copy_into(disk, inside, makedisk.MIB)
+        before = makedisk.digest(disk)
+        for words in (["plan"], ["plan", "root=1"], ["check"]):
+            is_clear(measured(place, words[0], "disk.raw", *words[1:]))
+        assert "root=1" in tag(place, "plan", "disk.raw", status=3).err
+        assert makedisk.digest(disk) == before
+
+
+@pytest.mark.parametrize("content", ["ext4", "btrfs"])
+def test_little_is_read_of_a_large_image(place, content):
+    disk = place / "disk.raw"
+    makedisk.make(disk, [Partition(content="vfat", type=makedisk.ESP, size=512), Partition(size=19000),
+                         Partition(size=512, content="swap")])
+    inside = place / "inside"
+    with open(inside, "wb") as file:
+        file.truncate(19000 * makedisk.MIB)
+    tree = place / "tree"
+    makedisk.write_tree(tree, system())
+    makedisk.run(*{"ext4": ["mkfs.ext4", "-q", "-F", "-d", tree], "btrfs": ["mkfs.btrfs", "-q", "--rootdir", tree]}[content],
+                 inside)
+    makedisk.copy_into(disk, inside, 513 * makedisk.MIB)
+    inside.unlink()
+    for words in (["show"], ["plan"], ["check"], ["apply", "--no-check", "--names"]):
+        measured(place, words[0], "disk.raw", *words[1:])
+    if not shutil.which("strace"):
+        pytest.skip("strace is not here")
+    trace = place / "trace"
+    subprocess.run(["strace", "-f", "-P", disk, "-e", "trace=read,pread64,readv,preadv,preadv2,mmap", "-o", trace,
+                    BUILD / "cli/dps-tag", "show", disk], check=True, capture_output=True)
+    n = 0
+    for line in trace.read_text().splitlines():
+        assert "mmap(" not in line, line
+        told = line.rsplit("= ", 1)[-1].split()[0] if "= " in line else "0"
+        n += int(told) if told.isdigit() else 0
+    assert 0 < n < MOST_READ, f"{n} bytes"
