@@ -33,6 +33,11 @@ target_open(const Options *options, const char *path, DpsOpenFlags flags, Target
 	g_autofree char *found = NULL;
 	const char *root = options->root;
 
+	if (path && !*path) {
+		g_set_error_literal(error, DPS_ERROR, DPS_ERROR_INVALID,
+				    "DISK: empty: name a block device or an image file");
+		return FALSE;
+	}
 	if (!path && !root)
 		root = "/";
 

@@ -83,6 +83,7 @@ value_from_json(DpsChangeKind kind, json_t *json, DpsValue *value)
 char *
 dps_backup_write(DpsPlan *plan, const char *time)
 {
+	g_autofree char *path = g_canonicalize_filename(dps_disk_get_path(plan->disk), NULL);
 	json_t *changes = json_array(), *document;
 	char *raw, *text;
 
@@ -103,10 +104,10 @@ dps_backup_write(DpsPlan *plan, const char *time)
 					   value_to_json(change->kind, &change->to)));
 	}
 
-	document = json_pack("{s:i, s:s, s:s, s:{s:o, s:s}, s:o}", "version", BACKUP_VERSION,
-			     "what", "libdps backup", "time", time, "disk", "path",
-			     text_to_json(dps_disk_get_path(plan->disk)), "uuid",
-			     dps_disk_get_uuid(plan->disk), "changes", changes);
+	document =
+		json_pack("{s:i, s:s, s:s, s:{s:o, s:s}, s:o}", "version", BACKUP_VERSION, "what",
+			  "libdps backup", "time", time, "disk", "path", text_to_json(path), "uuid",
+			  dps_disk_get_uuid(plan->disk), "changes", changes);
 	raw = json_dumps(document, JSON_INDENT(2));
 	g_assert(raw);
 	json_decref(document);

@@ -95,14 +95,15 @@ check_winner(DpsPlan *plan, GPtrArray *outcomes, const DpsAssignment *root, GErr
 	if (winner == root->partition || plan->force)
 		return TRUE;
 
+	/* Beside what was found out nothing can be typed: then it takes a call of its own. */
 	subject = dps_plan_describe(plan, root->partition);
 	return dps_throw_partition(error, winner, DPS_ERROR_REFUSED,
 				   "%s: would not be root: partition %u has the same type and wins "
-				   "(by its label, or as "
-				   "the first): add linux-generic=%u to take its tag away, "
-				   "same=%u,no-auto to hide it, "
-				   "or --force",
-				   subject, winner, winner, winner);
+				   "(by its label, or as the first): %s linux-generic=%u, which "
+				   "takes its tag away, or same=%u,no-auto, which hides it; or "
+				   "--force",
+				   subject, winner, root->typed ? "add" : "first apply by itself",
+				   winner, winner);
 }
 
 /* One row an entry: what the editor needs, from the changes of its type and flags. */

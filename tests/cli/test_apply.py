@@ -187,6 +187,12 @@ def test_wrong_assignments(unchanged, failure, command, arguments, status, code,
     failure(command, unchanged, *arguments, status=status, code=code, says=says)
 
 
+def test_an_empty_disk(failure):
+    """A variable that was not set."""
+    for command in "apply", "plan", "show", "check":
+        failure(command, "", status=2, code="invalid", says="DISK: empty")
+
+
 def test_a_file_with_an_equals_sign(tmp_path, disk):
     odd = tmp_path / "home=3"
     disk.rename(odd)
@@ -204,6 +210,21 @@ def test_root_twice_by_default_arch(unchanged, failure):
 
 
 # --- refusals: what is there must not have the type
+
+
+def test_another_partition_would_be_root(tmp_path, failure):
+    """Typed: what to add; found out: what to do first, and doing it helps."""
+    disk = makedisk.make(tmp_path / "disk.raw", [
+        Partition(size=8, content="ext4", type=makedisk.ROOT_X86_64),
+        Partition(size=16, content="ext4", label="system", files=makedisk.TREE),
+    ])
+    tree = tmp_path / "tree"
+    makedisk.write_tree(tree, {"etc/fstab": "LABEL=system / ext4 defaults 0 1\n"})
+    failure("plan", disk, "root:x86_64=2", status=3, code="refused", says="add linux-generic=1")
+    found_out = "plan", "--arch=x86_64", "--root", tree, disk
+    failure(*found_out, status=3, code="refused", says="first apply by itself linux-generic=1")
+    call("apply", disk, "linux-generic=1", status=0)
+    call(*found_out, status=1)
 
 
 @pytest.mark.parametrize("content", ["LVM2_member"])
@@ -335,6 +356,13 @@ def test_undo_puts_every_byte_back(disk, original):
     assert digest(disk) != digest(original)
     out = call("undo", backup, status=0).out
     assert "3 changes" in out
+    assert digest(disk) == digest(original)
+
+
+def test_undo_from_another_directory(disk, original):
+    """A path that was typed relative to somewhere else still names the same image."""
+    call("apply", "--backup=backup.json", "disk.raw", *ALL, status=0, cwd=disk.parent)
+    call("undo", disk.with_name("backup.json"), status=0, cwd="/")
     assert digest(disk) == digest(original)
 
 
