@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "target/esp.h"
+#include "format/fat-file.h"
 #include "ground/error.h"
 
 #include <errno.h>

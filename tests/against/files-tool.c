@@ -4,6 +4,7 @@
  * attribute KIND IMAGE PATH NAME:
  * what libdps reads of a file system, as one JSON document, for tests that ask others the same.
  */
+#include "format/fat-directory.h"
 #include "target/esp.h"
 #include "target/ext4.h"
 

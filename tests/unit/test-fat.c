@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fat-image.h"
 #include "format/fat-check.h"
+#include "format/fat-file.h"
 #include "ground/error.h"
 
 static const guint widths[] = { 12, 16, 32 };
