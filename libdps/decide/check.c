@@ -4,6 +4,7 @@
 #include "decide/winner.h"
 #include "ground/error.h"
 #include "ground/types.h"
+#include "target/image.h"
 
 struct _DpsCheckOptions {
 	DpsArch arch;
@@ -129,8 +130,13 @@ dps_check(DpsDisk *disk, DpsTree *tree, const DpsCheckOptions *options, GError *
 	g_autoptr(GPtrArray) findings =
 		g_ptr_array_new_with_free_func((GDestroyNotify)dps_finding_unref);
 	DpsCheck check = { .disk = disk, .tree = tree, .findings = findings };
+	g_autoptr(DpsTree) own = NULL;
 
 	g_return_val_if_fail(disk != NULL, NULL);
+
+	/* What the system on the disk says of itself: its architecture, its fstab. */
+	if (!tree)
+		check.tree = own = dps_image_find_tree(disk);
 
 	find_arch(&check, options);
 	for (guint i = 0; i < G_N_ELEMENTS(tables); i++)

@@ -756,3 +756,12 @@ def test_little_is_read_of_a_large_image(place, content):
         told = line.rsplit("= ", 1)[-1].split()[0] if "= " in line else "0"
         n += int(told) if told.isdigit() else 0
     assert 0 < n < MOST_READ, f"{n} bytes"
+
+
+def test_check_of_an_image_asks_the_system_in_it(place):
+    """What is wrong for the system that is on the disk, without anybody saying which that is."""
+    makedisk.make(place / "disk.raw", [
+        Partition(content="vfat", type=makedisk.ESP),
+        Partition(content="ext4", type=makedisk.ROOT_X86_64, files=system(arch="aarch64"))])
+    found = tag(place, "check", "disk.raw", "--json").json["disks"][0]["findings"]
+    assert [finding["partition"] for finding in found if finding["code"] == "root-foreign-arch"] == [2]
