@@ -79,11 +79,6 @@ find_root_subvolume(DpsPlan *plan, DpsPartition *root, DpsBtrfs *btrfs)
 	if (found)
 		return (RootSubvolume){ found, "the tree's fstab mounts it at /" };
 
-	if (origin && origin->partition == root->number && origin->subvolume)
-		found = dps_btrfs_find_id(btrfs, origin->subvolume_id);
-	if (found)
-		return (RootSubvolume){ found, "there is an os-release in it" };
-
 	if (entry && entry->subvolume_id != 0)
 		found = dps_btrfs_find_id(btrfs, entry->subvolume_id);
 	if (found)

@@ -217,6 +217,17 @@ def test_the_default_subvolume(place):
             assert told.split()[-1] == name, told
 
 
+def test_fstab_goes_before_the_os_release(place):
+    """By number as by name: the subvolume that fstab mounts is root, wherever an os-release lies."""
+    needs_mount()
+    for option in ("subvolid=257", "subvol=next"):
+        makedisk.make(place / "disk.raw", [
+            Partition(content="btrfs", size=160, subvolumes=("root", "next"),
+                      files=system(f"UUID={FS_UUID(1)} / btrfs {option} 0 0\n"))])
+        changes = tag(place, "plan", "disk.raw", "--json", status=1).json["changes"]
+        assert [c["to"] for c in changes if c["kind"] == "btrfs-default"] == ["257 next"], option
+
+
 def test_system_in_the_top_level(place):
     disk = makedisk.make(place / "disk.raw", [Partition(content="btrfs", size=160, files=system())])
     result = tag(place, "plan", "disk.raw", "--json", status=1)
