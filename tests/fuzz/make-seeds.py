@@ -95,6 +95,47 @@ SEEDS = {
         "files": bytes([3, 96, 0, 8, 0]) * 3 + bytes([3, 0x40, 0xD, 3, 0]) * 3,
         "all": b"".join(bytes([i % 4, 99 + 7 * i % 156, i % 16, i, i % 2]) for i in range(40)),
     },
+    # Changes to a small disk or FAT: where, offset (two bytes), value, kind; see fuzz-gpt.c, fuzz-fat.c.
+    "gpt": {
+        "nothing": b"",
+        "unsealed": b"\xff" + bytes([1, 16, 0, 7, 0]),
+        "header": b"\0" + bytes([1, 72, 0, 33, 0, 1, 80, 0, 0xFF, 1, 4, 24, 0, 9, 1, 1, 12, 0, 0, 0]),
+        "entries": b"\0" + bytes([2, 32, 0, 1, 0, 2, 40, 0, 0xFF, 1, 3, 56, 0, 0xD8, 1, 2, 128, 0, 0, 1]),
+        "all": b"\0" + b"".join(bytes([i % 5, 11 * i % 256, i % 3, i, i % 2]) for i in range(30)),
+    },
+    "fat": {
+        "fat12": b"\0",
+        "fat16": b"\1" + bytes([0, 13, 0, 0, 0, 1, 4, 0, 2, 0]),
+        "fat32": b"\2" + bytes([2, 11, 0, 0x0F, 0, 3, 0, 0, 0x41, 0]),
+        "boot": b"\0" + bytes([0, 11, 0, 0, 1, 0, 16, 0, 0, 0, 0, 36, 0, 0xFF, 1]),
+        "loops": b"\2" + b"".join(bytes([1, 4 * i, 0, i, 0]) for i in range(2, 12)),
+        "all": b"\1" + b"".join(bytes([i % 4, 13 * i % 256, i % 7, i, i % 2]) for i in range(40)),
+    },
+    "backup": {
+        "all": b"""{"version": 1, "what": "libdps backup", "time": "2024-01-01T00:00:00Z",
+ "disk": {"path": "/dev/sda", "uuid": "8d2e0c5a-64f6-4d2c-9e0b-1a7c4f3b9d01"}, "changes": [
+ {"kind": "type", "partition": 1, "uuid": "00000001-1111-4222-8333-444444444444", "start": 1048576,
+  "from": "0fc63daf-8483-4772-8e79-3d69d8477de4", "to": "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"},
+ {"kind": "flags", "partition": 2, "uuid": "00000001-1111-4222-8333-444444444444", "start": 1048576,
+  "from": "0x0000000000000000", "to": "0x8000000000000000"},
+ {"kind": "name", "partition": 2, "uuid": "00000001-1111-4222-8333-444444444444", "start": 1048576,
+  "from": "", "to": "x\\u001b"},
+ {"kind": "btrfs-default", "partition": 3, "uuid": "00000001-1111-4222-8333-444444444444",
+  "start": 1048576, "from": {"id": 5, "path": "/"}, "to": {"id": 256, "path": "root"}}]}""",
+        "nothing": b"{}",
+        "deep": b"[" * 3000,
+        "number": b'{"version": 1e999, "what": "libdps backup"}',
+    },
+    "tree": {
+        "all": b"# x\nUUID=1234-ABCD /boot/efi vfat umask=0077 0 2\nLABEL=a\\040b / btrfs subvol=/root,rw 0 0\n"
+        b"/dev/mapper/x none swap sw 0 0\nPARTUUID=x /home ext4 defaults\n\0" + OSREL + b"\0" + HASH[:32].encode(),
+        "odd": b"\\134 \\ / //\n\t\n/dev/a\\ b\\011 /x/../y z subvolid=99999999999999999999,subvol= 1 1\0=\n\0x",
+    },
+    "check": {
+        "nothing": b"",
+        "verity": b"\4" + bytes(300) + b"\1hello" + b"\2x",
+        "swap": b"\3" + bytes(1000) + b"\0" + bytes(100),
+    },
     "verity": {
         "superblock": struct.pack(
             "<8sII16s32sIIQH6x4s", b"verity\0\0", 1, 1, bytes(16), b"sha256", 512, 512, 17, 4, b"salt"
