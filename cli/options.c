@@ -177,6 +177,60 @@ read_sector_size(Options *options, const char *name, const char *value, GError *
 }
 
 static gboolean
+read_only(Options *options, const char *name, const char *value, GError **error)
+{
+	options->only = value;
+	return TRUE;
+}
+
+static gboolean
+read_ignore(Options *options, const char *name, const char *value, GError **error)
+{
+	options->ignore = value;
+	return TRUE;
+}
+
+static gboolean
+read_policy(Options *options, const char *name, const char *value, GError **error)
+{
+	g_autoptr(GError) local = NULL;
+	char *text = NULL;
+
+	/* Read at once: later, images may be looked at where no other file can be. */
+	if (!g_file_get_contents(value, &text, NULL, &local))
+		return throw_usage(error, "--%s: %s", name, local->message);
+
+	g_free(options->policy);
+	options->policy = text;
+	return TRUE;
+}
+
+/* A number from 1 to @max. */
+static gboolean
+read_number(const char *name, const char *value, guint max, guint *out, GError **error)
+{
+	guint64 number;
+
+	if (!g_ascii_string_to_unsigned(value, 10, 1, max, &number, NULL))
+		return throw_usage(error, "--%s %s: not a number from 1 to %u", name, value, max);
+
+	*out = (guint)number;
+	return TRUE;
+}
+
+static gboolean
+read_keep_kernels(Options *options, const char *name, const char *value, GError **error)
+{
+	return read_number(name, value, 1000, &options->keep_kernels, error);
+}
+
+static gboolean
+read_jobs(Options *options, const char *name, const char *value, GError **error)
+{
+	return read_number(name, value, 256, &options->jobs, error);
+}
+
+static gboolean
 read_color(Options *options, const char *name, const char *value, GError **error)
 {
 	if (strcmp(value, "auto") == 0)
@@ -267,6 +321,16 @@ static const struct {
 	  "check: warnings count; apply: what its check finds" },
 	{ "sector-size", 0, "BYTES", COMMANDS_WITH_DISK, read_sector_size,
 	  "of an image: 512 or 4096 (default: look for it)" },
+	{ "only", 0, "CODE,…", COMMAND_CHECK, read_only,
+	  "report these findings alone" },
+	{ "ignore", 0, "CODE,…", COMMAND_CHECK, read_ignore,
+	  "do not report these findings" },
+	{ "policy", 0, "FILE", COMMAND_CHECK, read_policy,
+	  "severities: lines CODE=error|warning|info|ignore" },
+	{ "keep-kernels", 0, "N", COMMAND_CHECK, read_keep_kernels,
+	  "how many kernels need room (default: 2)" },
+	{ "jobs", 0, "N", COMMAND_CHECK, read_jobs,
+	  "disks at a time (default: 1)" },
 	{ "color", 0, "WHEN", COMMAND_ALL, read_color,
 	  "auto (default), always or never" },
 	{ "no-pager", 0, NULL, COMMAND_ALL, read_no_pager,

@@ -62,6 +62,108 @@ report_findings(Screen *screen, GPtrArray *findings)
 	}
 }
 
+/* The last line of a check: the finding about the whole disk that says whether root is found. */
+static gboolean
+is_verdict(DpsFinding *finding)
+{
+	return strcmp(dps_finding_get_code(finding), "dps-summary") == 0 &&
+	       dps_finding_get_partition(finding) == 0;
+}
+
+/* What each partition is mounted as is a note, and only for those who ask for more. */
+static gboolean
+is_shown(Screen *screen, DpsFinding *finding)
+{
+	if (is_verdict(finding))
+		return FALSE;
+	if (screen->is_quiet)
+		return dps_finding_get_severity(finding) == DPS_SEVERITY_ERROR;
+
+	return screen->is_verbose || strcmp(dps_finding_get_code(finding), "dps-summary") != 0;
+}
+
+static void
+print_in_group(Screen *screen, DpsFinding *finding)
+{
+	const char *path = dps_finding_get_path(finding);
+	const char *hint = dps_finding_get_hint(finding);
+	g_autofree char *message = NULL;
+	guint i = 0;
+
+	while (severities[i].severity != dps_finding_get_severity(finding))
+		i++;
+	screen_print(screen, "  %s%s%s %s\n", screen_begin(screen, severities[i].style),
+		     severities[i].one, screen_end(screen), dps_finding_get_code(finding));
+	message = g_strconcat(path ? path : "", path ? ": " : "", dps_finding_get_message(finding),
+			      NULL);
+	text_paragraph(screen, "    ", message);
+	if (hint)
+		text_paragraph(screen, "    → ", hint);
+}
+
+static void
+print_group(Screen *screen, DpsDisk *disk, GPtrArray *findings, guint number)
+{
+	DpsPartition *partition = dps_disk_get_partition_by_number(disk, number);
+
+	if (partition)
+		screen_print(screen, "%sPartition %u: %s%s\n",
+			     screen_begin(screen, SCREEN_STYLE_HEADING), number,
+			     text_type(dps_partition_get_type_uuid(partition)), screen_end(screen));
+	else
+		screen_print(screen, "%sThe disk%s\n", screen_begin(screen, SCREEN_STYLE_HEADING),
+			     screen_end(screen));
+	for (guint i = 0; i < findings->len; i++) {
+		DpsFinding *finding = g_ptr_array_index(findings, i);
+
+		if (dps_finding_get_partition(finding) == number && is_shown(screen, finding))
+			print_in_group(screen, finding);
+	}
+}
+
+void
+report_check(Screen *screen, DpsDisk *disk, GPtrArray *findings)
+{
+	g_autoptr(GArray) done = g_array_new(FALSE, FALSE, sizeof(guint));
+	guint counts[G_N_ELEMENTS(severities)] = { 0 };
+	DpsFinding *verdict = NULL;
+
+	/* They come worst first, so the first of each partition says where the group stands. */
+	for (guint i = 0; i < findings->len; i++) {
+		DpsFinding *finding = g_ptr_array_index(findings, i);
+		guint number = dps_finding_get_partition(finding);
+		gboolean is_done = FALSE;
+
+		if (is_verdict(finding))
+			verdict = finding;
+		if (!is_shown(screen, finding))
+			continue;
+		for (guint j = 0; j < G_N_ELEMENTS(severities); j++)
+			counts[j] += severities[j].severity == dps_finding_get_severity(finding);
+		for (guint j = 0; j < done->len && !is_done; j++)
+			is_done = g_array_index(done, guint, j) == number;
+		if (is_done)
+			continue;
+		g_array_append_val(done, number);
+		print_group(screen, disk, findings, number);
+	}
+
+	if (screen->is_quiet)
+		return;
+	if (done->len == 0)
+		screen_print(screen, "Nothing to say against it.\n");
+	for (guint i = 0, n = 0; i < G_N_ELEMENTS(severities); i++) {
+		if (counts[i] == 0)
+			continue;
+		screen_print(screen, "%s%u %s", n++ > 0 ? ", " : "", counts[i],
+			     counts[i] == 1 ? severities[i].one : severities[i].many);
+	}
+	if (done->len > 0)
+		screen_print(screen, "\n");
+	if (verdict)
+		text_paragraph(screen, "", dps_finding_get_message(verdict));
+}
+
 /* What a change makes of what, in words. */
 static char *
 describe_value(DpsChange *change, const char *value)

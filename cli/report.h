@@ -7,6 +7,12 @@
 /* Findings, worst first, each with its hint; --quiet: errors alone. */
 void report_findings(Screen *screen, GPtrArray *findings);
 
+/*
+ * What check found, by the disk and its partitions, those with the worst first; at the end whether
+ * root is discoverable.  --quiet: errors alone.
+ */
+void report_check(Screen *screen, DpsDisk *disk, GPtrArray *findings);
+
 /* A plan for people: the disk before and after, each change with its reason, what there is to say
  * beside. */
 void report_plan(Screen *screen, const Target *target, DpsPlan *plan);

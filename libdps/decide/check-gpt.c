@@ -1,6 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
+#include "ground/bytes.h"
 #include "ground/types.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* Whether a header's signature is in the second sector of this size (UEFI 2.10, table 5-5). */
+static gboolean
+has_signature(DpsCheck *check, uint64_t sector_size)
+{
+	DpsRegion region = dps_medium_get_region(dps_disk_get_medium(check->disk));
+	char signature[8];
+
+	return dps_region_read(&region, sector_size, signature, sizeof(signature), NULL) &&
+	       memcmp(signature, "EFI PART", sizeof(signature)) == 0;
+}
+
+/*
+ * Whether a table is there that no reader takes: its headers are, and no protective record leads to
+ * them (UEFI 2.10, 5.2.3; the kernel's is_pmbr_valid()).
+ */
+static gboolean
+is_hidden_by_mbr(DpsCheck *check)
+{
+	return dps_disk_get_table(check->disk) == DPS_TABLE_MBR &&
+	       (has_signature(check, 512) || has_signature(check, 4096));
+}
 
 static void
 check_gpt_missing(DpsCheck *check)
@@ -14,7 +40,7 @@ check_gpt_missing(DpsCheck *check)
 static void
 check_mbr_only(DpsCheck *check)
 {
-	if (dps_disk_get_table(check->disk) == DPS_TABLE_MBR)
+	if (dps_disk_get_table(check->disk) == DPS_TABLE_MBR && !is_hidden_by_mbr(check))
 		dps_check_report(
 			check, 0,
 			"keep root= on the command line, or convert it with `sgdisk -g` after a "
@@ -109,6 +135,269 @@ check_partuuid_is_type(DpsCheck *check)
 	}
 }
 
+static void
+check_gpt_overlap(DpsCheck *check)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
+
+	for (guint i = 0; gpt && i < gpt->entries->len; i++) {
+		const DpsGptEntry *entry = gpt->entries->pdata[i];
+
+		if (entry->problem)
+			dps_check_report(check, entry->number,
+					 "move or remove it with a partitioner; what is in it may "
+					 "be overwritten",
+					 "%s: firmware leaves such an entry out", entry->problem);
+	}
+}
+
+static void
+check_gpt_dup_partuuid(DpsCheck *check)
+{
+	guint n = dps_disk_get_n_partitions(check->disk);
+
+	for (guint i = 1; i < n; i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+
+		if (dps_guid_is_null(&partition->guid))
+			continue;
+		for (guint j = 0; j < i; j++) {
+			DpsPartition *other = dps_disk_get_partition(check->disk, j);
+
+			if (!dps_guid_equal(&partition->guid, &other->guid))
+				continue;
+			dps_check_report(
+				check, partition->number,
+				"give it one of its own: sfdisk --part-uuid DISK NUMBER $(uuidgen)",
+				"has the UUID of partition %u, %s: PARTUUID= and what the loader "
+				"tells systemd lead to either",
+				other->number, partition->uuid);
+			break;
+		}
+	}
+}
+
+static void
+check_gpt_null_partuuid(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+
+		if (dps_guid_is_null(&partition->guid))
+			dps_check_report(check, partition->number,
+					 "give it one: sfdisk --part-uuid DISK NUMBER $(uuidgen)",
+					 "its own UUID is zero: systemd leaves the entry out");
+	}
+}
+
+static void
+check_gpt_sector_size(DpsCheck *check)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
+	DpsMedium *medium = dps_disk_get_medium(check->disk);
+	guint own = dps_medium_get_sector_size(medium);
+
+	if (!gpt)
+		return;
+
+	if (has_signature(check, 512) && has_signature(check, 4096))
+		dps_check_report(check, 0, "wipe the header that is not meant",
+				 "there are headers for sectors of 512 and of 4096 bytes: systemd "
+				 "refuses the disk");
+	else if (own != 0 && own != gpt->sector_size)
+		dps_check_report(check, 0, "write the table anew for sectors of this disk's size",
+				 "the table is for sectors of %u bytes, and the disk has %u: the "
+				 "kernel does not see it",
+				 gpt->sector_size, own);
+	else if (own == 0 && gpt->sector_size != 512)
+		dps_check_report_as(check, DPS_SEVERITY_INFO, 0, NULL,
+				    "the table is for sectors of %u bytes: the image boots from "
+				    "disks with such sectors only",
+				    gpt->sector_size);
+}
+
+/* Records of the protective MBR.  Source: UEFI 2.10, table 5-4. */
+enum {
+	MBR_RECORDS = 446,
+	MBR_RECORD_SIZE = 16,
+	MBR_TYPE = 4,
+	MBR_START = 8,
+	MBR_ACTIVE = 0x80,
+	MBR_PROTECTIVE = 0xEE,
+};
+
+/* The record of type 0xEE that starts behind the MBR; NULL when there is none. */
+static const uint8_t *
+find_protective(const DpsGpt *gpt)
+{
+	for (guint i = 0; i < 4; i++) {
+		const uint8_t *record = gpt->pmbr + MBR_RECORDS + i * MBR_RECORD_SIZE;
+
+		if (record[MBR_TYPE] == MBR_PROTECTIVE && dps_load_le32(record + MBR_START) == 1)
+			return record;
+	}
+	return NULL;
+}
+
+static void
+check_pmbr_missing(DpsCheck *check)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
+
+	if (is_hidden_by_mbr(check) ||
+	    (gpt && (!find_protective(gpt) || gpt->pmbr[510] != 0x55 || gpt->pmbr[511] != 0xAA)))
+		dps_check_report(check, 0,
+				 "write a protective MBR: sgdisk -e does, or `sfdisk --wipe never` "
+				 "with the dumped table",
+				 "the first sector has no protective record of type 0xEE: firmware "
+				 "and kernel ignore the table");
+}
+
+static void
+check_pmbr_boot_flag(DpsCheck *check)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
+	const uint8_t *record = gpt ? find_protective(gpt) : NULL;
+
+	if (record && record[0] & MBR_ACTIVE)
+		dps_check_report(check, 0,
+				 "clear it with `parted DISK disk_set pmbr_boot off`, unless a "
+				 "BIOS needs it",
+				 "the protective record is marked active: OVMF before 2021-08 and "
+				 "some machines refuse the table");
+}
+
+static void
+check_hybrid_mbr(DpsCheck *check)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
+
+	if (gpt && gpt->pmbr_hybrid)
+		dps_check_report(check, 0, "make it protective again: sgdisk, menu x, command n",
+				 "the MBR has other records beside the protective one: readers "
+				 "disagree on what such a disk holds");
+}
+
+static void
+check_flag_unknown(DpsCheck *check)
+{
+	const uint64_t known = DPS_FLAG_REQUIRED | DPS_FLAG_NO_BLOCK_IO | DPS_FLAG_LEGACY_BOOT |
+			       DPS_FLAG_GROWFS | DPS_FLAG_READ_ONLY | DPS_FLAG_NO_AUTO;
+
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+		uint64_t unknown = partition->attributes & ~known;
+
+		if (partition->type && unknown)
+			dps_check_report(check, partition->number,
+					 "clear them: sfdisk --part-attrs DISK NUMBER \"\"",
+					 "attribute bits %#" PRIx64
+					 " mean nothing to the specification for %s",
+					 unknown, partition->type->name);
+	}
+}
+
+/* Types whose file system systemd grows (dissect-image.c of systemd 257). */
+static gboolean
+can_grow(DpsRole role)
+{
+	return dps_check_is_mounted_role(role) || role == DPS_ROLE_XBOOTLDR;
+}
+
+static void
+check_flag_growfs_on_ro(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+
+		if (!partition->type || !(partition->attributes & DPS_FLAG_GROWFS))
+			continue;
+		if (partition->attributes & DPS_FLAG_READ_ONLY)
+			dps_check_report(check, partition->number,
+					 "dps-tag apply DISK same=N,no-growfs",
+					 "is marked growfs and read-only: it does not grow");
+		else if (!can_grow(partition->type->role))
+			dps_check_report(check, partition->number,
+					 "dps-tag apply DISK same=N,no-growfs",
+					 "is marked growfs, which means nothing for %s",
+					 partition->type->name);
+	}
+}
+
+static gboolean
+is_powerpc(DpsArch arch)
+{
+	return arch == DPS_ARCH_PPC || arch == DPS_ARCH_PPC64 || arch == DPS_ARCH_PPC64LE;
+}
+
+static void
+check_biosboot_as_prep(DpsCheck *check)
+{
+	DpsPartition *area = dps_check_next_of_role(check, DPS_ROLE_BIOS_BOOT, NULL);
+
+	if (area && is_powerpc(check->arch) && !dps_check_next_of_role(check, DPS_ROLE_PREP, NULL))
+		dps_check_report(check, area->number, "dps-tag apply DISK prep=N",
+				 "has the type of a BIOS boot partition on a disk for %s, whose "
+				 "firmware looks for PReP",
+				 dps_arch_to_string(check->arch));
+}
+
+static gboolean
+contains(const uint8_t *bytes, size_t size, const char *text)
+{
+	return memmem(bytes, size, text, strlen(text)) != NULL;
+}
+
+static void
+check_biosboot_missing(DpsCheck *check)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
+
+	/* GRUB's boot sector says its name and what failed (boot/i386/pc/boot.S); the code in an
+	 * MBR ends at byte 440. */
+	if (gpt && contains(gpt->pmbr, 440, "GRUB") && contains(gpt->pmbr, 440, "Geom") &&
+	    !dps_check_next_of_role(check, DPS_ROLE_BIOS_BOOT, NULL))
+		dps_check_report(check, 0,
+				 "make a partition of 1 MiB of that type and run grub-install",
+				 "the first sector has GRUB's code for BIOS, and there is no BIOS "
+				 "boot partition for the rest of it");
+}
+
+gboolean
+dps_check_is_firmware_area(DpsPartition *partition)
+{
+	/* ELF of 32 bits, big-endian, for PowerPC (machine 20): what PReP holds. */
+	static const uint8_t elf[] = { 0x7F, 'E', 'L', 'F', 1, 2 };
+	uint8_t head[512];
+
+	if (partition->content.kind != DPS_CONTENT_NONE ||
+	    !dps_region_read(&partition->region, 0, head, sizeof(head), NULL))
+		return FALSE;
+
+	return (memcmp(head, elf, sizeof(elf)) == 0 && head[18] == 0 && head[19] == 20) ||
+	       (contains(head, sizeof(head), "loading") && contains(head, sizeof(head), "Geom") &&
+		contains(head, sizeof(head), " Error"));
+}
+
+static void
+check_biosboot_has_dps_type(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+
+		if (partition->type && partition->type->role != DPS_ROLE_BIOS_BOOT &&
+		    partition->type->role != DPS_ROLE_PREP &&
+		    partition->type->role != DPS_ROLE_LINUX_GENERIC &&
+		    dps_check_is_firmware_area(partition))
+			dps_check_report(
+				check, partition->number,
+				"dps-tag apply DISK bios-boot=N, or prep=N",
+				"has the type %s and holds a boot program of the firmware, "
+				"no file system",
+				partition->type->name);
+	}
+}
+
 const DpsRule dps_rules_gpt[] = {
 	{ "gpt-missing", DPS_SEVERITY_ERROR, check_gpt_missing },
 	{ "mbr-only", DPS_SEVERITY_ERROR, check_mbr_only },
@@ -116,6 +405,18 @@ const DpsRule dps_rules_gpt[] = {
 	{ "gpt-backup-misplaced", DPS_SEVERITY_WARNING, check_gpt_backup_misplaced },
 	{ "gpt-copies-differ", DPS_SEVERITY_WARNING, check_gpt_copies_differ },
 	{ "gpt-half-written", DPS_SEVERITY_WARNING, check_gpt_half_written },
+	{ "gpt-overlap", DPS_SEVERITY_ERROR, check_gpt_overlap },
+	{ "gpt-dup-partuuid", DPS_SEVERITY_ERROR, check_gpt_dup_partuuid },
+	{ "gpt-null-partuuid", DPS_SEVERITY_WARNING, check_gpt_null_partuuid },
 	{ "partuuid-is-type", DPS_SEVERITY_WARNING, check_partuuid_is_type },
+	{ "gpt-sector-size", DPS_SEVERITY_WARNING, check_gpt_sector_size },
+	{ "pmbr-missing", DPS_SEVERITY_ERROR, check_pmbr_missing },
+	{ "pmbr-boot-flag", DPS_SEVERITY_WARNING, check_pmbr_boot_flag },
+	{ "hybrid-mbr", DPS_SEVERITY_WARNING, check_hybrid_mbr },
+	{ "flag-unknown", DPS_SEVERITY_WARNING, check_flag_unknown },
+	{ "flag-growfs-on-ro", DPS_SEVERITY_INFO, check_flag_growfs_on_ro },
+	{ "biosboot-as-prep", DPS_SEVERITY_ERROR, check_biosboot_as_prep },
+	{ "biosboot-missing", DPS_SEVERITY_WARNING, check_biosboot_missing },
+	{ "biosboot-has-dps-type", DPS_SEVERITY_ERROR, check_biosboot_has_dps_type },
 	{ NULL },
 };

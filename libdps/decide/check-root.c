@@ -2,6 +2,7 @@
 #include "decide/check.h"
 #include "decide/winner.h"
 #include "ground/types.h"
+#include "target/image.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -22,14 +23,10 @@ get_foreign_root(DpsCheck *check)
 	return foreign;
 }
 
+/* Whether nothing has the root type although the system is in something that could have it. */
 static void
-check_root_missing(DpsCheck *check)
+append_candidates(DpsCheck *check, GString *hint)
 {
-	g_autoptr(GString) hint = g_string_new(NULL);
-
-	if (!dps_disk_get_gpt(check->disk) || dps_check_next_of_role(check, DPS_ROLE_ROOT, NULL))
-		return;
-
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
 		gboolean generic =
@@ -39,14 +36,94 @@ check_root_missing(DpsCheck *check)
 			g_string_append_printf(hint, "%sroot=%u", hint->len ? ", or " : "",
 					       partition->number);
 	}
+}
+
+static void
+check_root_missing(DpsCheck *check)
+{
+	const DpsBoot *boot = check->boot;
+	const DpsTreeOrigin *origin =
+		check->is_own_tree && check->tree ? dps_tree_get_origin(check->tree) : NULL;
+	g_autoptr(GString) hint = g_string_new(NULL);
+	g_autofree char *consequence = NULL;
+	DpsSeverity severity = DPS_SEVERITY_INFO;
+
+	if (!dps_disk_get_gpt(check->disk) || dps_check_next_of_role(check, DPS_ROLE_ROOT, NULL))
+		return;
+
+	/* The one with an os-release, when that could be read. */
+	if (origin)
+		g_string_append_printf(hint, "root=%u", origin->partition);
+	else
+		append_candidates(check, hint);
 	if (hint->len > 0)
 		g_string_prepend(hint, "tag it: dps-tag apply DISK ");
 
-	dps_check_report(
-		check, 0, hint->len ? hint->str : NULL,
-		"no partition has the type of a root file system%s%s: without root= on the "
-		"command line the system does not boot",
-		check->arch ? " of " : "", check->arch ? dps_arch_to_string(check->arch) : "");
+	/* It is an error only for what relies on it. */
+	switch (boot->discovery) {
+	case DPS_DISCOVERY_NO:
+		consequence = g_strdup("every boot entry has a root= of its own");
+		break;
+	case DPS_DISCOVERY_UNKNOWN:
+		consequence = g_strdup("systems boot with root= on the command line only, and the "
+				       "boot entries could not be read");
+		break;
+	case DPS_DISCOVERY_RELIED:
+		severity = DPS_SEVERITY_ERROR;
+		consequence =
+			g_strdup_printf("%s has no root= and does not get beyond the initrd",
+					boot->relying ? boot->relying->path : boot->loader->path);
+		break;
+	case DPS_DISCOVERY_NO_ENTRY:
+		severity = DPS_SEVERITY_ERROR;
+		consequence =
+			g_strdup("without root= on the command line the system does not boot");
+		break;
+	}
+	dps_check_report_as(check, severity, 0, hint->len ? hint->str : NULL,
+			    "no partition has the type of a root file system%s%s: %s",
+			    check->arch ? " of " : "",
+			    check->arch ? dps_arch_to_string(check->arch) : "", consequence);
+}
+
+static void
+check_root_no_auto(DpsCheck *check)
+{
+	DpsPartition *hidden = NULL;
+
+	for (DpsPartition *root = dps_check_next_of_role(check, DPS_ROLE_ROOT, NULL); root;
+	     root = dps_check_next_of_role(check, DPS_ROLE_ROOT, root)) {
+		if (root->type->arch != check->arch)
+			continue;
+		if (!(root->attributes & DPS_FLAG_NO_AUTO))
+			return;
+		if (!hidden)
+			hidden = root;
+	}
+	if (hidden)
+		dps_check_report_as(check,
+				    check->boot->discovery == DPS_DISCOVERY_NO ||
+						    check->boot->discovery == DPS_DISCOVERY_UNKNOWN
+					    ? DPS_SEVERITY_WARNING
+					    : DPS_SEVERITY_ERROR,
+				    hidden->number, "dps-tag apply DISK root=N,auto",
+				    "the only root of %s is marked no-auto: systemd passes it over",
+				    dps_arch_to_string(check->arch));
+}
+
+/* Whether a partition holds a system, or nobody can tell. */
+static gboolean
+has_system(DpsCheck *check, DpsPartition *partition)
+{
+	g_autoptr(GPtrArray) roots = dps_image_list_roots(check->disk);
+
+	for (guint i = 0; i < roots->len; i++) {
+		const DpsImageRoot *root = roots->pdata[i];
+
+		if (root->partition == partition->number)
+			return root->os || root->problem;
+	}
+	return TRUE;
 }
 
 static void
@@ -68,6 +145,17 @@ check_root_foreign_arch(DpsCheck *check)
 		check->arch_reason);
 }
 
+/* Whether the winner of several roots is empty: then a wrong one is taken. */
+static gboolean
+is_hollow(DpsCheck *check, DpsPartition *root)
+{
+	const DpsTreeOrigin *origin =
+		check->is_own_tree && check->tree ? dps_tree_get_origin(check->tree) : NULL;
+
+	return origin && origin->partition != root->number &&
+	       root->content.kind == DPS_CONTENT_FILE_SYSTEM && !has_system(check, root);
+}
+
 static void
 check_root_multiple(DpsCheck *check)
 {
@@ -87,8 +175,9 @@ check_root_multiple(DpsCheck *check)
 					       root->label ? root->label : "");
 
 	if (others->len > 0)
-		dps_check_report(
-			check, winner->number,
+		dps_check_report_as(
+			check, is_hollow(check, winner) ? DPS_SEVERITY_ERROR : DPS_SEVERITY_WARNING,
+			winner->number,
 			"hide the others with same=N,no-auto, or take their tag away with "
 			"linux-generic=N",
 			"several partitions have the root type: systemd takes this one (label "
@@ -97,12 +186,19 @@ check_root_multiple(DpsCheck *check)
 	g_string_free(others, TRUE);
 }
 
+/* A btrfs over several devices boots; that nothing else is discovered on it is another rule's. */
+static gboolean
+is_multi_device_btrfs(DpsPartition *partition)
+{
+	return g_strcmp0(partition->content.type, "btrfs") == 0;
+}
+
 static void
 check_root_type_on_pv(DpsCheck *check)
 {
 	for (DpsPartition *root = dps_check_next_of_role(check, DPS_ROLE_ROOT, NULL); root;
 	     root = dps_check_next_of_role(check, DPS_ROLE_ROOT, root))
-		if (dps_partition_is_member(root))
+		if (dps_partition_is_member(root) && !is_multi_device_btrfs(root))
 			dps_check_report(
 				check, root->number,
 				"take the tag away: dps-tag apply DISK linux-generic=N, and keep "
@@ -112,95 +208,57 @@ check_root_type_on_pv(DpsCheck *check)
 				dps_partition_describe_content(root));
 }
 
-/* The subvolume that is root as far as tree and names tell; NULL when nothing does. */
-static const DpsSubvolume *
-get_expected_subvolume(DpsCheck *check, DpsPartition *root)
-{
-	static const char *const names[] = { "root", "@",
-					     "@rootfs" }; /* Fedora; Ubuntu, SUSE; Debian */
-	const DpsMount *mount = check->tree ? dps_tree_get_root_mount(check->tree) : NULL;
-	GPtrArray *fstab = check->tree ? dps_tree_get_fstab(check->tree) : NULL;
-
-	if (mount && mount->subvolume_id != 0)
-		return dps_btrfs_find_id(root->btrfs, mount->subvolume_id);
-
-	for (guint i = 0; fstab && i < fstab->len; i++) {
-		const DpsFstabEntry *entry = fstab->pdata[i];
-
-		if (g_strcmp0(entry->mount_point, "/") == 0 && entry->subvolume)
-			return dps_btrfs_find_path(root->btrfs, entry->subvolume);
-	}
-
-	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
-		const DpsSubvolume *subvolume = dps_btrfs_find_path(root->btrfs, names[i]);
-
-		if (subvolume)
-			return subvolume;
-	}
-	return NULL;
-}
-
 static void
-check_btrfs_no_default_subvol(DpsCheck *check)
+check_root_unformatted(DpsCheck *check)
 {
 	DpsPartition *root = dps_check_get_root(check);
-	const DpsSubvolume *expected, *current;
-	uint64_t id;
 
-	if (!root || !root->btrfs)
-		return;
-
-	id = dps_btrfs_get_default_id(root->btrfs);
-	current = dps_btrfs_find_id(root->btrfs, id);
-	if (!current) {
-		dps_check_report(
-			check, root->number,
-			"set one that is there: dps-tag apply DISK root=N --btrfs-default "
-			"SUBVOLUME",
-			"the default subvolume is number %" PRIu64
-			", which is not there: the file system does not mount without a name",
-			id);
-		return;
-	}
-
-	expected = get_expected_subvolume(check, root);
-	if (id != DPS_BTRFS_TOP_LEVEL || !expected || expected->id == id)
-		return;
-
-	dps_check_report(
-		check, root->number, "dps-tag apply sets it",
-		"the default subvolume is the top level and root is in %s: systemd mounts the "
-		"top level, where no system is",
-		expected->path);
+	if (root && root->content.kind == DPS_CONTENT_NONE && !dps_check_is_firmware_area(root))
+		dps_check_report(check, root->number,
+				 "make a file system on it, or tag the one that has the system",
+				 "is what systemd takes as root, and holds nothing that is known");
 }
 
 static void
-check_tmp_type_on_tmp(DpsCheck *check)
+check_root_label_empty_marker(DpsCheck *check)
 {
-	GPtrArray *fstab = check->tree ? dps_tree_get_fstab(check->tree) : NULL;
+	for (DpsPartition *root = dps_check_next_of_role(check, DPS_ROLE_ROOT, NULL); root;
+	     root = dps_check_next_of_role(check, DPS_ROLE_ROOT, root))
+		if (root->label && !(root->attributes & DPS_FLAG_NO_AUTO) &&
+		    (strcmp(root->label, "_empty") == 0 || g_str_has_prefix(root->label, "PRT#") ||
+		     g_str_has_prefix(root->label, "PND#")))
+			dps_check_report(check, root->number, "dps-tag apply DISK same=N,no-auto",
+					 "its label \"%s\" marks a slot that is not in use, and "
+					 "systemd up to 257 may take it as root",
+					 root->label);
+}
 
-	for (guint i = 0; fstab && i < fstab->len; i++) {
-		const DpsFstabEntry *entry = fstab->pdata[i];
-		DpsPartition *partition;
+static gboolean
+is_read_only_type(const char *type)
+{
+	return g_strcmp0(type, "erofs") == 0 || g_strcmp0(type, "squashfs") == 0;
+}
 
-		if (g_strcmp0(entry->mount_point, "/tmp") != 0)
-			continue;
-		partition = dps_disk_find_partition(check->disk, entry->spec, NULL);
-		if (partition && partition->type && partition->type->role == DPS_ROLE_TMP)
-			dps_check_report(
-				check, partition->number,
-				"take the tag away: dps-tag apply DISK linux-generic=N",
-				"fstab mounts it at /tmp, and its type says /var/tmp: systemd "
-				"mounts it there too");
-	}
+static void
+check_root_read_only_flag(DpsCheck *check)
+{
+	DpsPartition *root = dps_check_get_root(check);
+
+	if (root && root->attributes & DPS_FLAG_READ_ONLY && !is_read_only_type(root->content.type))
+		dps_check_report(
+			check, root->number, NULL,
+			"is marked read-only: root stays so after boot, unless the command "
+			"line says rw");
 }
 
 const DpsRule dps_rules_root[] = {
 	{ "root-missing", DPS_SEVERITY_ERROR, check_root_missing },
+	{ "root-no-auto", DPS_SEVERITY_ERROR, check_root_no_auto },
 	{ "root-foreign-arch", DPS_SEVERITY_ERROR, check_root_foreign_arch },
 	{ "root-multiple", DPS_SEVERITY_WARNING, check_root_multiple },
+	{ "root-label-empty-marker", DPS_SEVERITY_WARNING, check_root_label_empty_marker },
 	{ "root-type-on-pv", DPS_SEVERITY_ERROR, check_root_type_on_pv },
-	{ "btrfs-no-default-subvol", DPS_SEVERITY_ERROR, check_btrfs_no_default_subvol },
-	{ "tmp-type-on-tmp", DPS_SEVERITY_WARNING, check_tmp_type_on_tmp },
+	{ "root-unformatted", DPS_SEVERITY_ERROR, check_root_unformatted },
+	{ "root-read-only-flag", DPS_SEVERITY_INFO, check_root_read_only_flag },
 	{ NULL },
 };

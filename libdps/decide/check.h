@@ -2,13 +2,14 @@
 #pragma once
 
 #include <dps/check.h>
+#include "decide/boot.h"
 #include "target/disk.h"
 #include "target/tree.h"
 
 /*
- * A rule is one function and one row of a table: check-gpt.c, check-esp.c and check-root.c have
- * them by subject.  A code is born in its row, has a section in dps-findings(7), one test that
- * makes it fire and one that keeps it silent; tests/lint/findings.py holds the four together.
+ * A rule is one function and one row of a table: check-*.c have them by subject.  A code is born in
+ * its row, has a section in dps-findings(7), and tests that make it fire and keep it silent;
+ * tests/lint/findings.py holds them together.
  */
 
 typedef struct _DpsRule DpsRule;
@@ -16,11 +17,18 @@ typedef struct _DpsRule DpsRule;
 /* What a rule sees, and where its findings go. */
 typedef struct {
 	DpsDisk *disk;
-	DpsTree *tree;		 /* NULL: there is none */
+	DpsTree *tree;		 /* NULL: there is none, and none could be read from the disk */
+	char *tree_problem;	 /* why the system on the disk could not be read; or NULL */
+	gboolean is_own_tree;	 /* it was read from the disk itself */
+	DpsFiles *files;	 /* of the tree; NULL: there is none */
 	DpsArch arch;		 /* that the disk is to boot on; NONE: nothing tells */
 	const char *arch_reason; /* "as asked for", "of the tree's programs"; NULL with NONE */
-	const DpsRule *rule;	 /* the one that runs */
+	DpsBoot *boot;		 /* what is there to boot it */
+	guint keep_kernels;
+	const DpsCheckOptions *options;
+	const DpsRule *rule; /* the one that runs */
 	GPtrArray *findings;
+	GPtrArray *unjudged; /* private: what could not be judged, by reason */
 } DpsCheck;
 
 struct _DpsRule {
@@ -29,7 +37,10 @@ struct _DpsRule {
 	void (*run)(DpsCheck *check);
 };
 
-extern const DpsRule dps_rules_gpt[], dps_rules_esp[], dps_rules_root[]; /* end with no code */
+/* Each ends with a row without code. */
+extern const DpsRule dps_rules_gpt[], dps_rules_esp[], dps_rules_fat[], dps_rules_loader[],
+	dps_rules_entries[], dps_rules_uki[], dps_rules_space[], dps_rules_root[],
+	dps_rules_content[], dps_rules_tree[], dps_rules_verity[], dps_rules_last[];
 
 /* Adds a finding of the rule that runs.  hint may be NULL; message is a format. */
 void dps_check_report(DpsCheck *check, guint partition, const char *hint, const char *format, ...)
@@ -37,8 +48,49 @@ void dps_check_report(DpsCheck *check, guint partition, const char *hint, const 
 void dps_check_report_as(DpsCheck *check, DpsSeverity severity, guint partition, const char *hint,
 			 const char *format, ...) G_GNUC_PRINTF(5, 6);
 
+/* The same about a file; severity 0: that of the rule. */
+void dps_check_report_file(DpsCheck *check, DpsSeverity severity, guint partition, const char *path,
+			   const char *hint, const char *format, ...) G_GNUC_PRINTF(6, 7);
+
+/* Says that the rule that runs could not be judged; one finding a reason, with all its rules. */
+void dps_check_cannot_judge(DpsCheck *check, guint partition, const char *reason);
+
+/* The tree, or NULL after saying that the rule could not be judged without one. */
+DpsTree *dps_check_need_tree(DpsCheck *check);
+
+/* The partition's file on the ESP or XBOOTLDR, whose number is wanted for messages. */
+guint dps_check_part_number(const DpsBootPart *part);
+
 /* The next partition behind @after (NULL: the first) that has a type of this role; NULL: no more */
 DpsPartition *dps_check_next_of_role(DpsCheck *check, DpsRole role, DpsPartition *after);
 
 /* The partition that systemd takes as root: of the disk's architecture, or NULL. */
 DpsPartition *dps_check_get_root(DpsCheck *check);
+
+/* Whether nothing of this disk is for UEFI: its architecture has none, or it boots by BIOS only. */
+gboolean dps_check_is_not_uefi(DpsCheck *check);
+
+/* A FAT with a directory EFI that has no ESP type, when there is no ESP; else NULL. */
+DpsPartition *dps_check_find_mistyped_esp(DpsCheck *check);
+
+/* "error" for an image, and a warning for a device, whose NVRAM may name another loader */
+DpsSeverity dps_check_image_severity(DpsCheck *check);
+
+/* One finding for each partition that systemd mounts or enables by its type: where, and when not.
+ */
+void dps_check_summarise_mounts(DpsCheck *check);
+
+/* Whether a partition holds GRUB's core image or PowerPC's boot program and no file system. */
+gboolean dps_check_is_firmware_area(DpsPartition *partition);
+
+typedef enum {
+	DPS_ROOT_SPEC_UNKNOWN = 0, /* no UUID or label, or it may be inside of something closed */
+	DPS_ROOT_SPEC_FOUND,
+	DPS_ROOT_SPEC_MISSING,
+} DpsRootSpec;
+
+/* Whether the disk has what a root= names; @root may be NULL. */
+DpsRootSpec dps_check_find_root_spec(DpsCheck *check, const char *root, DpsPartition **partition);
+
+/* Roles that systemd mounts or uses by their type alone: root, home, srv, var, tmp, swap, … */
+gboolean dps_check_is_mounted_role(DpsRole role);

@@ -68,6 +68,12 @@ dps_finding_get_severity(DpsFinding *finding)
 	return finding->severity;
 }
 
+void
+dps_finding_set_severity(DpsFinding *finding, DpsSeverity severity)
+{
+	finding->severity = severity;
+}
+
 guint
 dps_finding_get_partition(DpsFinding *finding)
 {

@@ -7,3 +7,6 @@
 DpsFinding *dps_finding_new(const char *code, DpsSeverity severity, guint partition,
 			    const char *path, const char *hint, const char *format, ...)
 	G_GNUC_PRINTF(6, 7);
+
+/* For the caller's own policy, before anybody else has the finding. */
+void dps_finding_set_severity(DpsFinding *finding, DpsSeverity severity);

@@ -243,23 +243,6 @@ dps_image_open_tree(DpsDisk *disk, guint number, GError **error)
 	return tree;
 }
 
-DpsTree *
-dps_image_find_tree(DpsDisk *disk)
-{
-	g_autoptr(GPtrArray) roots = dps_image_list_roots(disk);
-	guint number = 0;
-
-	for (guint i = 0; i < roots->len; i++) {
-		const DpsImageRoot *root = roots->pdata[i];
-
-		if (root->os && number != 0)
-			return NULL;
-		if (root->os)
-			number = root->partition;
-	}
-	return number ? dps_image_open_tree(disk, number, NULL) : NULL;
-}
-
 DpsArch
 dps_image_find_arch(DpsPartition *partition)
 {

@@ -55,15 +55,6 @@ DpsFiles *dps_image_open_files(DpsPartition *partition, uint64_t subvolume_id, i
 DpsTree *dps_image_open_tree(DpsDisk *disk, guint partition, GError **error);
 
 /**
- * dps_image_find_tree:
- * @disk: a disk
- *
- * Returns: (transfer full) (nullable): the tree in the only partition that holds a system; %NULL
- *   when there is none, or several, or it cannot be read
- */
-DpsTree *dps_image_find_tree(DpsDisk *disk);
-
-/**
  * dps_image_find_arch:
  * @partition: a partition that holds the root or the /usr of a system
  *

@@ -20,6 +20,7 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "data"))
 import makedisk
+import makepe
 from makedisk import Partition
 
 DPS_TAG = os.environ["DPS_TAG"]
@@ -55,8 +56,16 @@ def only(findings: list[dict], code: str) -> dict:
     return found[0]
 
 
+LOADER = {"EFI/BOOT/BOOTX64.EFI": makepe.systemd_boot()}
+UKI = {**LOADER, "EFI/Linux/test.efi": makepe.uki("quiet")}
+
+
+def entry_of(options: str) -> dict:
+    return {**LOADER, "loader/entries/test.conf": f"linux /linux\noptions {options}\n", "linux": makepe.kernel()}
+
+
 def esp(**more: object) -> Partition:
-    return Partition(**{"size": 34, "type": makedisk.ESP, "content": "vfat", **more})
+    return Partition(**{"size": 34, "type": makedisk.ESP, "content": "vfat", "files": UKI, **more})
 
 
 def root(**more: object) -> Partition:
@@ -253,6 +262,26 @@ def test_root_missing_silent(tmp_path):
     assert "root-missing" not in codes(check(sound(tmp_path)))
 
 
+def test_root_missing_info_when_every_entry_has_root(tmp_path):
+    """A disk that boots has no errors: nothing relies on discovery."""
+    files = entry_of(f"root=UUID={fs_uuid(2)}")
+    found = check(makedisk.make(tmp_path / "d.raw", [esp(files=files), root(type=makedisk.GENERIC)]))
+    assert only(found, "root-missing")["severity"] == "info"
+    assert not [finding for finding in found if finding["severity"] == "error"]
+
+
+def test_uki_no_cmdline_no_root_fires(tmp_path):
+    found = check(makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC)]))
+    assert only(found, "uki-no-cmdline-no-root")["path"] == "/EFI/Linux/test.efi"
+    assert [finding["code"] for finding in found if finding["severity"] == "error"] == ["root-missing"]
+
+
+def test_uki_no_cmdline_no_root_silent(tmp_path):
+    files = {**LOADER, "EFI/Linux/test.efi": makepe.uki(f"root=UUID={fs_uuid(2)}")}
+    image = makedisk.make(tmp_path / "d.raw", [esp(files=files), root(type=makedisk.GENERIC)])
+    assert "uki-no-cmdline-no-root" not in codes(check(image))
+
+
 def test_root_foreign_arch_fires(tmp_path):
     found = check(sound(tmp_path), "--arch", "aarch64")
     assert only(found, "root-foreign-arch")["partition"] == 2
@@ -301,6 +330,69 @@ def test_btrfs_no_default_subvol_fires(tmp_path):
 def test_btrfs_no_default_subvol_silent(tmp_path):
     image = makedisk.make(tmp_path / "d.raw", [esp(), btrfs_root(default="root")])
     assert "btrfs-no-default-subvol" not in codes(check(image))
+
+
+@needs_mounts
+def test_btrfs_default_not_root_fires(tmp_path):
+    files = {**makedisk.TREE, "etc/fstab": f"UUID={fs_uuid(2)} / btrfs subvol=home 0 0\n"}
+    image = makedisk.make(tmp_path / "d.raw", [esp(), btrfs_root(default="root", files=files)])
+    assert only(check(image), "btrfs-default-not-root")["severity"] == "warning"
+
+
+@needs_mounts
+def test_btrfs_default_not_root_silent(tmp_path):
+    files = {**makedisk.TREE, "etc/fstab": f"UUID={fs_uuid(2)} / btrfs subvol=root 0 0\n"}
+    image = makedisk.make(tmp_path / "d.raw", [esp(), btrfs_root(default="root", files=files)])
+    assert "btrfs-default-not-root" not in codes(check(image))
+
+
+@needs_mounts
+def test_cmdline_subvol_missing_fires(tmp_path):
+    loader = entry_of(f"root=UUID={fs_uuid(2)} rootflags=subvol=gone")
+    image = makedisk.make(tmp_path / "d.raw", [esp(files=loader), btrfs_root(default="root")])
+    assert only(check(image), "cmdline-subvol-missing")["severity"] == "error"
+
+
+@needs_mounts
+def test_cmdline_subvol_missing_silent(tmp_path):
+    loader = entry_of(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")
+    image = makedisk.make(tmp_path / "d.raw", [esp(files=loader), btrfs_root(default="root")])
+    assert "cmdline-subvol-missing" not in codes(check(image))
+
+
+def make_raid(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A disk whose root is one of the two devices of a btrfs."""
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(size=128, content=None, files={})])
+    devices = [tmp_path / "one", tmp_path / "two"]
+    for device in devices:
+        with open(device, "wb") as file:
+            file.truncate(128 * makedisk.MIB)
+    makedisk.run("mkfs.btrfs", "-q", "-f", "-m", "raid1", "-d", "raid1", *devices)
+    makedisk.copy_into(image, devices[0], 35 * makedisk.MIB)
+    return image
+
+
+def test_btrfs_multi_device_fires(tmp_path):
+    assert only(check(make_raid(tmp_path)), "btrfs-multi-device")["partition"] == 2
+
+
+def test_btrfs_multi_device_silent(tmp_path):
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(size=112, content="btrfs")])
+    assert "btrfs-multi-device" not in codes(check(image))
+
+
+def test_dps_summary_fires(tmp_path):
+    found = [finding for finding in check(sound(tmp_path)) if finding["code"] == "dps-summary"]
+    assert found[0]["partition"] is None and found[0]["message"] == "root is discoverable on x86-64: yes"
+    assert {finding["partition"] for finding in found} == {None, 1, 2}
+    found = check(makedisk.make(tmp_path / "d.raw", [esp(), root(attrs="GUID:63")]))
+    assert next(f for f in found if f["code"] == "dps-summary")["message"].startswith(
+        "root is discoverable on x86-64: no: ")
+
+
+def test_dps_summary_silent(tmp_path):
+    """It always has something to say, and can be told not to."""
+    assert "dps-summary" not in codes(check(sound(tmp_path), "--ignore", "dps-summary"))
 
 
 def write_tree(tmp_path: pathlib.Path, fstab: str, **files: str) -> pathlib.Path:
@@ -371,7 +463,7 @@ def fat_boot_tree(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def test_boot_unclear_fires(tmp_path):
-    image = makedisk.make(tmp_path / "d.raw", [esp(type=makedisk.GENERIC), root()])
+    image = makedisk.make(tmp_path / "d.raw", [esp(type=makedisk.GENERIC, files={}), root()])
     found = only(plan(image, "--root", fat_boot_tree(tmp_path)), "boot-unclear")
     assert "esp=1" in found["hint"] and "xbootldr=1" in found["hint"]
 

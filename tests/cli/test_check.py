@@ -26,7 +26,7 @@ def bad_fixture(tmp_path_factory):
 
 def test_good(good):
     out = call("check", "--arch=x86_64", good, status=0).out
-    assert "Nothing to say against it." in out or "note" in out
+    assert "error" not in out
     document = validate(call("check", "--arch=x86_64", "--json", good, status=0).json, "check")
     assert document["disks"][0]["disk"]["path"] == str(good)
     assert document["disks"][0]["summary"]["error"] == 0
@@ -47,7 +47,7 @@ def test_what_cannot_be_root_is_not_offered(tmp_path):
 
 def test_bad(bad):
     result = call("check", "--arch=x86_64", bad, status=1)
-    assert "1 error\n  esp-missing\n    " in result.out
+    assert "The disk\n  error esp-missing\n    " in result.out
     assert "\n    → " in result.out  # the hint
     document = validate(call("check", "--arch=x86_64", "--json", bad, status=1).json, "check")
     findings = document["disks"][0]["findings"]
@@ -65,7 +65,7 @@ def test_quiet_says_errors_alone(bad):
 
 def test_strict_counts_warnings(tmp_path):
     path = makedisk.make(tmp_path / "disk.raw", [
-        Partition(size=64, content="vfat", type=makedisk.ESP),
+        Partition(size=64, content="vfat", type=makedisk.ESP, files=makedisk.LOADER),
         Partition(size=8, content="ext4", type=makedisk.ROOT_X86_64),
         Partition(size=8, content="ext4", type=makedisk.ROOT_X86_64),
     ])
@@ -113,3 +113,45 @@ def test_tree_on_no_disk():
     assert "nothing to do" in call("check", "--root=/proc", status=0).out
     document = validate(call("check", "--json", "--root=/proc", status=0).json, "check")
     assert document["disks"][0]["disk"] is None
+
+
+def test_last_line(good, bad):
+    assert call("check", "--arch=x86_64", good, status=0).out.splitlines()[-1] == "root is discoverable on x86-64: yes"
+    last = call("check", "--arch=aarch64", good, status=1).out.splitlines()[-1]
+    assert last.startswith("root is discoverable on arm64: no: ")
+
+
+def codes(result):
+    return {finding["code"] for finding in result.json["disks"][0]["findings"]}
+
+
+def test_only_and_ignore(bad):
+    assert codes(call("check", "--json", "--only=esp-missing", bad, status=1)) == {"esp-missing"}
+    assert codes(call("check", "--json", "--only", "root-multiple, dps-summary", bad, status=0)) == {
+        "root-multiple", "dps-summary"}
+    assert "esp-missing" not in codes(call("check", "--json", "--ignore=esp-missing", bad, status=0))
+
+
+def test_policy(bad, failure, tmp_path):
+    policy = tmp_path / "policy"
+    policy.write_text("# ours\n\nesp-missing = info\nroot-multiple=error\nesp-too-small=ignore\n")
+    document = call("check", "--json", "--policy", policy, bad, status=1).json
+    severity = {f["code"]: f["severity"] for f in document["disks"][0]["findings"]}
+    assert severity["esp-missing"] == "info" and severity["root-multiple"] == "error"
+    for text, says in [("esp-missing\n", "line 1"), ("\nno-such=error\n", "no-such"), ("esp-missing=bad\n", "bad")]:
+        policy.write_text(text)
+        failure("check", "--policy", policy, bad, status=2, code="invalid", says=says)
+
+
+def test_wrong_options(bad, failure):
+    failure("check", "--only=no-such-code", bad, status=2, code="invalid", says="no-such-code")
+    failure("check", "--only=,", bad, status=2, code="invalid", says="empty")
+    failure("check", "--keep-kernels=0", bad, status=2, code="invalid", says="keep-kernels")
+    failure("check", "--jobs=x", bad, status=2, code="invalid", says="jobs")
+    failure("check", "--policy=/nowhere/at/all", bad, status=2, code="invalid", says="/nowhere")
+
+
+def test_jobs_change_nothing(good, bad):
+    disks = [good, bad] * 6
+    one = call("check", "--json", "--arch=x86_64", *disks, status=1).out
+    assert call("check", "--json", "--arch=x86_64", "--jobs=4", *disks, status=1).out == one

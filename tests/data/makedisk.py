@@ -23,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 
+import makepe
+
 MIB = 1024 * 1024
 
 GENERIC = "0fc63daf-8483-4772-8e79-3d69d8477de4"
@@ -31,6 +33,9 @@ XBOOTLDR = "bc13c2ff-59e6-4262-a352-b275fd6f7172"
 BASIC_DATA = "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7"
 ROOT_X86_64 = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
 ROOT_ARM64 = "b921b045-1df0-41c3-af44-4c6f280d3fae"
+
+# A unified kernel image in the place of the loader: all that a disk needs to be started by firmware.
+LOADER = {"EFI/BOOT/BOOTX64.EFI": makepe.uki("quiet")}
 
 DISK_UUID = "8d2e0c5a-64f6-4d2c-9e0b-1a7c4f3b9d01"
 TREE = {
@@ -55,6 +60,7 @@ class Partition:
     files: dict = dataclasses.field(default_factory=dict)  # path: text, bytes; None: a directory
     subvolumes: tuple = ()  # btrfs: names at the top level; the first one gets the files
     default: str = ""  # btrfs: the default subvolume
+    mkfs: tuple = ()  # more words for mkfs: ("-F16",)
 
 
 def path_of_tools():
@@ -131,7 +137,7 @@ def make_content(path, part, number):
         file.truncate(part.size * MIB)
     label = ["-L", part.label] if part.label else []
     if part.content == "vfat":
-        run("mkfs.fat", "-F32", "-i", f"{0xABCD0000 + number:08x}", "-n", part.label or "NO NAME", path)
+        run("mkfs.fat", *(part.mkfs or ("-F32",)), "-i", f"{0xABCD0000 + number:08x}", "-n", part.label or "NO NAME", path)
         for name, what in part.files.items():
             done = []
             for parent in reversed(pathlib.PurePosixPath(name).parents):
@@ -146,7 +152,7 @@ def make_content(path, part, number):
     elif part.content == "ext4":
         with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
             write_tree(tree, part.files)
-            run("mkfs.ext4", "-q", "-F", "-U", fs_uuid, *label, "-d", tree, path)
+            run("mkfs.ext4", "-q", "-F", *part.mkfs, "-U", fs_uuid, *label, "-d", tree, path)
     elif part.content == "btrfs":
         if part.subvolumes:
             run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, path)
@@ -276,7 +282,7 @@ def make(path, partitions, sector_size=512, gap=2):
         if part.content is None:
             continue
         # Making a file system is slow, and many tests want the same one.
-        key = f"{number}-{abs(hash(repr((part.size, part.content, part.label, part.files, part.subvolumes, part.default)))):x}"
+        key = f"{number}-{abs(hash(repr((part.size, part.content, part.label, part.files, part.subvolumes, part.default, part.mkfs)))):x}"
         content = pathlib.Path(cache().name, key)
         if not content.exists():
             make_content(content, part, number)
@@ -288,7 +294,7 @@ def standard_partitions():
     """What a Fedora-like installer leaves: an ESP that is tagged, everything else that is not."""
     return [
         Partition(size=64, type=ESP, content="vfat", label="EFI", name="EFI System Partition",
-                  files={"EFI/BOOT/BOOTX64.EFI": b"MZ"}),
+                  files=LOADER),
         Partition(size=64, content="ext4", label="boot", files={"vmlinuz": "kernel"}),
         Partition(size=160, content="btrfs", label="fedora", files=TREE, subvolumes=("root", "home")),
     ]
@@ -301,7 +307,7 @@ def standard(path, **more):
 def simple_partitions():
     """The same for those who may not mount: ext4 for root and home, and swap."""
     return [
-        Partition(size=64, type=ESP, content="vfat", label="EFI", name="EFI System Partition"),
+        Partition(size=64, type=ESP, content="vfat", label="EFI", name="EFI System Partition", files=LOADER),
         Partition(size=64, content="ext4", label="system", files=TREE),
         Partition(size=64, content="ext4", label="home"),
         Partition(size=32, content="swap", label="swap"),

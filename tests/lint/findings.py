@@ -4,7 +4,8 @@
 
 A code is born in one place (a row of a table of rules, or a finding of plan and apply) and needs a
 section in dps-findings(7), a test that makes it fire and one that keeps it silent:
-test_CODE_fires and test_CODE_silent in tests/against, with _ for -.
+test_CODE_fires and test_CODE_silent in tests/against, with _ for -, or a row of the table of faults
+(test_faults.py), each of which is planted on a disk that is silent without it.
 """
 
 import pathlib
@@ -14,6 +15,7 @@ import sys
 ROW = re.compile(r'^\t\{ "([a-z0-9-]+)", DPS_SEVERITY_', re.MULTILINE)
 CALL = re.compile(r'dps_finding_new\(\s*"([a-z0-9-]+)"')
 SECTION = re.compile(r"^## ([a-z0-9-]+)$", re.MULTILINE)
+FAULT = re.compile(r'^    "([a-z0-9-]+)": Fault\(', re.MULTILINE)
 TEST = re.compile(r"^def test_([a-z0-9_]+)_(fires|silent)\(", re.MULTILINE)
 
 
@@ -27,7 +29,9 @@ def main(source: str) -> int:
     rows = ROW.findall(code)
     born = set(rows) | set(CALL.findall(code))
     sections = SECTION.findall((top / "cli/man/dps-findings.7.scd").read_text(encoding="utf-8"))
-    tests = set(TEST.findall(read_all(sorted(top.glob("tests/against/*.py")))))
+    text = read_all(sorted(top.glob("tests/against/*.py")))
+    tests = set(TEST.findall(text))
+    tests |= {(code.replace("-", "_"), kind) for code in FAULT.findall(text) for kind in ("fires", "silent")}
 
     problems = [f"{name}: two rules" for name in sorted(set(rows)) if rows.count(name) > 1]
     problems += [f"{name}: no section in dps-findings(7)" for name in sorted(born - set(sections))]

@@ -205,6 +205,10 @@ typedef struct _DpsCheckOptions DpsCheckOptions;
 DpsCheckOptions *dps_check_options_new(void);
 void dps_check_options_free(DpsCheckOptions *options);
 void dps_check_options_set_arch(DpsCheckOptions *options, DpsArch arch);
+void dps_check_options_set_keep_kernels(DpsCheckOptions *options, guint n);
+gboolean dps_check_options_set_only(DpsCheckOptions *options, const char *codes, GError **error);
+gboolean dps_check_options_set_ignore(DpsCheckOptions *options, const char *codes, GError **error);
+gboolean dps_check_options_set_policy(DpsCheckOptions *options, const char *text, GError **error);
 GPtrArray *dps_check(DpsDisk *disk, DpsTree *tree, const DpsCheckOptions *options, GError **error);
 
 /* <dps/plan.h> */

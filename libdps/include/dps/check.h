@@ -65,6 +65,61 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsCheckOptions, dps_check_options_free)
 DPS_API void dps_check_options_set_arch(DpsCheckOptions *options, DpsArch arch);
 
 /**
+ * dps_check_options_set_keep_kernels:
+ * @options: options
+ * @n: how many kernels the system keeps; at least 1; 2 unless it is set
+ *
+ * The boot partition must have room for @n times the largest set of kernel and initrd, or the
+ * largest unified kernel image, that is on it.
+ *
+ * Since: 0.1
+ */
+DPS_API void dps_check_options_set_keep_kernels(DpsCheckOptions *options, guint n);
+
+/**
+ * dps_check_options_set_only:
+ * @options: options
+ * @codes: codes of findings, with commas between them
+ * @error: %DPS_ERROR_INVALID: no finding of a check has such a code
+ *
+ * Nothing else is reported.
+ *
+ * Returns: %TRUE on success; on failure @options is as it was
+ * Since: 0.1
+ */
+DPS_API gboolean dps_check_options_set_only(DpsCheckOptions *options, const char *codes,
+					    GError **error);
+
+/**
+ * dps_check_options_set_ignore:
+ * @options: options
+ * @codes: as for dps_check_options_set_only()
+ * @error: as for dps_check_options_set_only()
+ *
+ * These are not reported.
+ *
+ * Returns: %TRUE on success; on failure @options is as it was
+ * Since: 0.1
+ */
+DPS_API gboolean dps_check_options_set_ignore(DpsCheckOptions *options, const char *codes,
+					      GError **error);
+
+/**
+ * dps_check_options_set_policy:
+ * @options: options
+ * @text: lines "CODE=SEVERITY", where SEVERITY is `error`, `warning`, `info` or `ignore`; empty
+ *   lines and those that start with "#" are passed over
+ * @error: %DPS_ERROR_INVALID: which line, and what is wrong with it
+ *
+ * The severities that a distribution wants instead of ours.
+ *
+ * Returns: %TRUE on success; on failure @options is as it was
+ * Since: 0.1
+ */
+DPS_API gboolean dps_check_options_set_policy(DpsCheckOptions *options, const char *text,
+					      GError **error);
+
+/**
  * dps_check:
  * @disk: the disk
  * @tree: (nullable): the tree that is on it

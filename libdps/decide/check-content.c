@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "decide/check.h"
+#include "ground/types.h"
+#include "target/image.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* dissect-image.c of systemd 254 to 257: what may be mounted without anybody naming its type. */
+static gboolean
+is_allowed(const char *type)
+{
+	static const char *const allowed[] = { "btrfs",	   "erofs", "ext4", "f2fs",
+					       "squashfs", "vfat",  "xfs" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(allowed); i++)
+		if (g_strcmp0(type, allowed[i]) == 0)
+			return TRUE;
+	return FALSE;
+}
+
+static void
+check_root_fs_not_allowed(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+
+		/* A member, LUKS and nothing at all are other rules' matters. */
+		if (!partition->type || !dps_check_is_mounted_role(partition->type->role) ||
+		    partition->content.kind != DPS_CONTENT_FILE_SYSTEM ||
+		    dps_partition_is_member(partition) || is_allowed(partition->content.type))
+			continue;
+		dps_check_report(
+			check, partition->number,
+			"use ext4, xfs, btrfs, f2fs, erofs or squashfs, or name it in fstab",
+			"holds %s: systemd 254 and newer refuse to mount that without being "
+			"told",
+			dps_partition_describe_content(partition));
+	}
+}
+
+static void
+check_fs_ambiguous(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+
+		if (partition->type && partition->content.kind == DPS_CONTENT_AMBIGUOUS &&
+		    partition->type->role != DPS_ROLE_LINUX_GENERIC &&
+		    partition->type->role != DPS_ROLE_BIOS_BOOT &&
+		    partition->type->role != DPS_ROLE_PREP)
+			dps_check_report(
+				check, partition->number,
+				"see both with wipefs DISK-PARTITION, and erase the stale one",
+				"has signatures of several file systems: systemd then mounts no "
+				"partition of the disk at all");
+	}
+}
+
+/* The subvolume that is root as far as tree and names tell; NULL when nothing does. */
+static const DpsSubvolume *
+get_expected_subvolume(DpsCheck *check, DpsPartition *root)
+{
+	static const char *const names[] = { "root", "@",
+					     "@rootfs" }; /* Fedora; Ubuntu, SUSE; Debian */
+	const DpsMount *mount = check->tree ? dps_tree_get_root_mount(check->tree) : NULL;
+	const DpsTreeOrigin *origin = check->tree ? dps_tree_get_origin(check->tree) : NULL;
+	GPtrArray *fstab = check->tree ? dps_tree_get_fstab(check->tree) : NULL;
+
+	if (mount && mount->subvolume_id != 0)
+		return dps_btrfs_find_id(root->btrfs, mount->subvolume_id);
+
+	for (guint i = 0; fstab && i < fstab->len; i++) {
+		const DpsFstabEntry *entry = fstab->pdata[i];
+
+		if (g_strcmp0(entry->mount_point, "/") == 0 && entry->subvolume)
+			return dps_btrfs_find_path(root->btrfs, entry->subvolume);
+	}
+	if (origin && origin->partition == root->number && origin->subvolume_id != 0)
+		return dps_btrfs_find_id(root->btrfs, origin->subvolume_id);
+
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+		const DpsSubvolume *subvolume = dps_btrfs_find_path(root->btrfs, names[i]);
+
+		if (subvolume)
+			return subvolume;
+	}
+	return NULL;
+}
+
+/* Whether every boot entry says which subvolume is root: then the default does not matter. */
+static gboolean
+is_named_by_entries(DpsCheck *check)
+{
+	const DpsBoot *boot = check->boot;
+	guint n = boot->entries->len + boot->grub_lines->len, n_named = 0;
+
+	for (guint i = 0; i < n; i++) {
+		const DpsBootEntry *entry =
+			i < boot->entries->len ? boot->entries->pdata[i]
+					       : boot->grub_lines->pdata[i - boot->entries->len];
+
+		if (entry->hidden != DPS_BLS_SHOWN)
+			continue;
+		if (!entry->cmdline.root_subvol && !entry->cmdline.root_subvolid)
+			return FALSE;
+		n_named++;
+	}
+	return n_named > 0;
+}
+
+static void
+check_btrfs_no_default_subvol(DpsCheck *check)
+{
+	DpsPartition *root = dps_check_get_root(check);
+	const DpsSubvolume *expected, *current;
+	uint64_t id;
+
+	if (!root || !root->btrfs || dps_btrfs_get_subvolumes(root->btrfs)->len == 0)
+		return;
+
+	id = dps_btrfs_get_default_id(root->btrfs);
+	current = dps_btrfs_find_id(root->btrfs, id);
+	if (!current) {
+		dps_check_report(
+			check, root->number,
+			"set one that is there: dps-tag apply DISK root=N --btrfs-default "
+			"SUBVOLUME",
+			"the default subvolume is number %" PRIu64
+			", which is not there: the file system does not mount without a name",
+			id);
+		return;
+	}
+
+	expected = get_expected_subvolume(check, root);
+	if (id != DPS_BTRFS_TOP_LEVEL || !expected || expected->id == id)
+		return;
+
+	dps_check_report_as(
+		check, is_named_by_entries(check) ? DPS_SEVERITY_WARNING : DPS_SEVERITY_ERROR,
+		root->number, "dps-tag apply sets it",
+		"the default subvolume is the top level and root is in %s: systemd mounts the "
+		"top level, where no system is%s",
+		expected->path,
+		is_named_by_entries(check) ? ", unless rootflags= says otherwise, as every entry "
+					     "does"
+					   : "");
+}
+
+static void
+check_btrfs_default_not_root(DpsCheck *check)
+{
+	DpsPartition *root = dps_check_get_root(check);
+	const DpsSubvolume *expected, *current;
+
+	if (!root || !root->btrfs)
+		return;
+
+	current = dps_btrfs_find_id(root->btrfs, dps_btrfs_get_default_id(root->btrfs));
+	expected = current ? get_expected_subvolume(check, root) : NULL;
+	if (!expected || current->id == DPS_BTRFS_TOP_LEVEL)
+		return;
+	if (expected->id != current->id)
+		dps_check_report(check, root->number,
+				 "dps-tag apply DISK root=N --btrfs-default SUBVOLUME",
+				 "the default subvolume is %s and the system is in %s: without "
+				 "rootflags= another one is booted",
+				 current->path, expected->path);
+	else if (current->is_snapshot)
+		dps_check_report(check, root->number, NULL,
+				 "the default subvolume is a snapshot, %s: a rollback moves it",
+				 current->path);
+}
+
+static void
+check_btrfs_multi_device(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+
+		if (partition->btrfs && dps_btrfs_get_n_devices(partition->btrfs) > 1 &&
+		    partition->type && dps_check_is_mounted_role(partition->type->role))
+			dps_check_report(
+				check, partition->number, "keep home and its kin in fstab",
+				"is a btrfs over %" G_GUINT64_FORMAT
+				" devices: with such a root systemd discovers nothing else",
+				dps_btrfs_get_n_devices(partition->btrfs));
+	}
+}
+
+static void
+check_aux_duplicate(DpsCheck *check)
+{
+	static const DpsRole roles[] = { DPS_ROLE_HOME, DPS_ROLE_SRV, DPS_ROLE_VAR, DPS_ROLE_TMP };
+
+	for (guint i = 0; i < G_N_ELEMENTS(roles); i++) {
+		DpsPartition *first = NULL;
+
+		for (DpsPartition *other = dps_check_next_of_role(check, roles[i], NULL); other;
+		     other = dps_check_next_of_role(check, roles[i], other)) {
+			if (other->attributes & DPS_FLAG_NO_AUTO)
+				continue;
+			if (first)
+				dps_check_report(check, other->number,
+						 "dps-tag apply DISK linux-generic=N",
+						 "a second partition of type %s: systemd takes the "
+						 "first, partition %u",
+						 other->type->name, first->number);
+			else
+				first = other;
+		}
+	}
+}
+
+static gboolean
+has_fstab_swap(DpsCheck *check)
+{
+	GPtrArray *fstab = check->tree ? dps_tree_get_fstab(check->tree) : NULL;
+
+	for (guint i = 0; fstab && i < fstab->len; i++)
+		if (g_strcmp0(((DpsFstabEntry *)fstab->pdata[i])->fs_type, "swap") == 0)
+			return TRUE;
+	return FALSE;
+}
+
+static void
+check_swap_multiple(DpsCheck *check)
+{
+	DpsPartition *first = NULL;
+
+	for (DpsPartition *other = dps_check_next_of_role(check, DPS_ROLE_SWAP, NULL); other;
+	     other = dps_check_next_of_role(check, DPS_ROLE_SWAP, other)) {
+		if (other->attributes & DPS_FLAG_NO_AUTO)
+			continue;
+		if (first && !has_fstab_swap(check))
+			dps_check_report(
+				check, other->number, "name it in fstab, with the first",
+				"a second swap partition: systemd enables the first alone, "
+				"partition %u",
+				first->number);
+		if (!first)
+			first = other;
+	}
+}
+
+static void
+check_swap_type_mismatch(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+		DpsRole role = partition->type ? partition->type->role : DPS_ROLE_NONE;
+		DpsContentKind kind = partition->content.kind;
+
+		if (role == DPS_ROLE_SWAP && kind != DPS_CONTENT_SWAP && kind != DPS_CONTENT_LUKS &&
+		    kind != DPS_CONTENT_AMBIGUOUS && !(partition->attributes & DPS_FLAG_NO_AUTO) &&
+		    !dps_check_is_firmware_area(partition))
+			/* An empty one is made swap at each boot by crypttab: swap with a new key.
+			 */
+			dps_check_report_as(check,
+					    kind == DPS_CONTENT_NONE ? DPS_SEVERITY_WARNING
+								     : DPS_SEVERITY_ERROR,
+					    partition->number,
+					    "give it the type of what it holds, or run mkswap",
+					    "has the swap type and holds %s",
+					    dps_partition_describe_content(partition));
+		else if (role == DPS_ROLE_LINUX_GENERIC && kind == DPS_CONTENT_SWAP)
+			dps_check_report_as(check, DPS_SEVERITY_WARNING, partition->number,
+					    "dps-tag apply DISK swap=N",
+					    "holds swap and has the generic type: systemd does not "
+					    "enable it by itself");
+		else if (dps_check_is_mounted_role(role) && kind == DPS_CONTENT_SWAP)
+			dps_check_report(
+				check, partition->number, "dps-tag apply DISK swap=N",
+				"holds swap and has the type %s: systemd tries to mount it",
+				partition->type->name);
+	}
+}
+
+const DpsRule dps_rules_content[] = {
+	{ "root-fs-not-allowed", DPS_SEVERITY_WARNING, check_root_fs_not_allowed },
+	{ "fs-ambiguous", DPS_SEVERITY_ERROR, check_fs_ambiguous },
+	{ "btrfs-no-default-subvol", DPS_SEVERITY_ERROR, check_btrfs_no_default_subvol },
+	{ "btrfs-default-not-root", DPS_SEVERITY_WARNING, check_btrfs_default_not_root },
+	{ "btrfs-multi-device", DPS_SEVERITY_WARNING, check_btrfs_multi_device },
+	{ "aux-duplicate", DPS_SEVERITY_WARNING, check_aux_duplicate },
+	{ "swap-multiple", DPS_SEVERITY_WARNING, check_swap_multiple },
+	{ "swap-type-mismatch", DPS_SEVERITY_ERROR, check_swap_type_mismatch },
+	{ NULL },
+};

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "decide/check.h"
+#include "ground/error.h"
+#include "ground/types.h"
+
+#include <string.h>
+
+/* Whether an entry lies where systemd-boot looks for it: on the ESP or XBOOTLDR. */
+static gboolean
+is_on_boot_part(DpsCheck *check, const DpsBootEntry *entry)
+{
+	return entry->part == &check->boot->esp || entry->part == &check->boot->xbootldr;
+}
+
+static void
+report_entry(DpsCheck *check, DpsSeverity severity, const DpsBootEntry *entry, const char *hint,
+	     const char *message)
+{
+	dps_check_report_file(check, severity, dps_check_part_number(entry->part), entry->path,
+			      hint, "%s", message);
+}
+
+/* One file that an entry names. */
+static void
+look_for(DpsCheck *check, const DpsBootEntry *entry, const char *key, const char *path)
+{
+	g_autofree char *message = NULL;
+
+	/* GRUB fills in variables, and has names of its own for disks. */
+	if (!path || strchr(path, '$') || *path == '(' || dps_boot_exists(entry->part, path))
+		return;
+
+	message = g_strdup_printf("%s /%s: there is no such file on the same partition", key, path);
+	report_entry(check,
+		     check->boot->chain == DPS_CHAIN_SYSTEMD_BOOT ||
+				     entry->part == &check->boot->esp
+			     ? 0
+			     : DPS_SEVERITY_WARNING,
+		     entry, "install the kernel again, or remove the entry", message);
+}
+
+static void
+check_bls_entry_file_missing(DpsCheck *check)
+{
+	static const char *const keys[] = {
+		[DPS_BLS_LOADER_LINUX] = "linux",
+		[DPS_BLS_LOADER_EFI] = "efi",
+		[DPS_BLS_LOADER_UKI] = "uki",
+	};
+
+	for (guint i = 0; i < check->boot->entries->len; i++) {
+		const DpsBootEntry *entry = check->boot->entries->pdata[i];
+		const DpsBlsEntry *bls = entry->bls;
+
+		if (!is_on_boot_part(check, entry) || bls->type != DPS_BLS_TYPE1 ||
+		    bls->loader == DPS_BLS_LOADER_NONE || bls->loader == DPS_BLS_LOADER_UKI_URL ||
+		    entry->hidden == DPS_BLS_HIDDEN_ARCH)
+			continue;
+		look_for(check, entry, keys[bls->loader], bls->path);
+		for (guint j = 0; j < bls->initrds->len; j++)
+			look_for(check, entry, "initrd", bls->initrds->pdata[j]);
+		look_for(check, entry, "devicetree", bls->devicetree);
+	}
+}
+
+static gboolean
+is_grub_key(const char *message)
+{
+	return strstr(message, "grub_") != NULL || strstr(message, "\"id\"") != NULL;
+}
+
+static void
+check_bls_entry_invalid(DpsCheck *check)
+{
+	for (guint i = 0; i < check->boot->entries->len; i++) {
+		const DpsBootEntry *entry = check->boot->entries->pdata[i];
+
+		if (!is_on_boot_part(check, entry) || entry->bls->type != DPS_BLS_TYPE1)
+			continue;
+		for (guint j = 0; j < entry->bls->problems->len; j++) {
+			const DpsBlsProblem *problem = entry->bls->problems->pdata[j];
+			g_autofree char *message =
+				problem->line ? g_strdup_printf("line %u: %s", problem->line,
+								problem->message)
+					      : g_strdup(problem->message);
+
+			/* Fedora's entries have keys of GRUB, and GRUB is what reads them there. */
+			if (check->boot->chain != DPS_CHAIN_SYSTEMD_BOOT &&
+			    problem->kind == DPS_BLS_PROBLEM_UNKNOWN_KEY &&
+			    is_grub_key(problem->message))
+				continue;
+			report_entry(check, 0, entry, "see UAPI.1, \"Type #1\"", message);
+		}
+	}
+}
+
+static void
+check_bls_entry_arch_hidden(DpsCheck *check)
+{
+	for (guint i = 0; i < check->boot->entries->len; i++) {
+		const DpsBootEntry *entry = check->boot->entries->pdata[i];
+		g_autofree char *message = NULL;
+
+		if (!is_on_boot_part(check, entry) || entry->bls->type != DPS_BLS_TYPE1 ||
+		    entry->hidden != DPS_BLS_HIDDEN_ARCH)
+			continue;
+		message =
+			g_strdup_printf("is for %s: loaders of %s do not show it",
+					entry->bls->architecture, dps_arch_to_string(check->arch));
+		report_entry(check, 0, entry, NULL, message);
+	}
+}
+
+/*
+ * Entries where no loader looks.  GRUB reads /boot/loader/entries of the file system that it is set
+ * up for, so only systemd-boot and firmware alone make them lost.
+ */
+static void
+check_bls_entry_on_wrong_path(DpsCheck *check)
+{
+	const DpsBoot *boot = check->boot;
+	const DpsBootPart *const parts[] = { &boot->esp, &boot->xbootldr };
+
+	for (guint i = 0; i < G_N_ELEMENTS(parts); i++) {
+		static const char *const directories[] = { "/EFI/loader/entries",
+							   "/boot/loader/entries" };
+
+		for (guint j = 0; j < G_N_ELEMENTS(directories); j++) {
+			g_autoptr(GPtrArray) names = dps_boot_list(parts[i], directories[j]);
+
+			if (names->len > 0)
+				dps_check_report_file(
+					check, 0, dps_check_part_number(parts[i]), directories[j],
+					"move them to /loader/entries of the partition",
+					"boot entries are here, and loaders read /loader/entries");
+		}
+	}
+	if (boot->chain != DPS_CHAIN_SYSTEMD_BOOT && boot->chain != DPS_CHAIN_UKI)
+		return;
+	for (guint i = 0; i < boot->entries->len; i++) {
+		const DpsBootEntry *entry = boot->entries->pdata[i];
+
+		if (!is_on_boot_part(check, entry))
+			report_entry(check, 0, entry,
+				     "move it to the ESP or XBOOTLDR, with its kernel",
+				     "this file system is none that systemd-boot reads");
+	}
+}
+
+static void
+check_bls_linux_not_efi(DpsCheck *check)
+{
+	if (check->boot->chain != DPS_CHAIN_SYSTEMD_BOOT)
+		return;
+
+	for (guint i = 0; i < check->boot->entries->len; i++) {
+		const DpsBootEntry *entry = check->boot->entries->pdata[i];
+		g_autofree char *message = NULL;
+		DpsProgram *program;
+
+		if (!is_on_boot_part(check, entry) || entry->bls->type != DPS_BLS_TYPE1 ||
+		    entry->bls->loader != DPS_BLS_LOADER_LINUX || entry->hidden != DPS_BLS_SHOWN)
+			continue;
+
+		program = dps_program_read(entry->part, entry->bls->path);
+		if (!program->is_pe)
+			message = g_strdup_printf("linux /%s is no EFI program: %s",
+						  entry->bls->path, program->problem);
+		else if (program->uki.pe.arch != check->arch && check->arch != DPS_ARCH_NONE)
+			message = g_strdup_printf(
+				"linux /%s is for %s, and the disk for %s", entry->bls->path,
+				program->uki.pe.arch ? dps_arch_to_string(program->uki.pe.arch)
+						     : "another machine",
+				dps_arch_to_string(check->arch));
+		if (message)
+			report_entry(check, 0, entry,
+				     "use a kernel with an EFI stub, of the right architecture",
+				     message);
+		dps_program_free(program);
+	}
+}
+
+static void
+check_bls_all_bad_counters(DpsCheck *check)
+{
+	guint n = 0;
+
+	for (guint i = 0; i < check->boot->entries->len; i++) {
+		const DpsBootEntry *entry = check->boot->entries->pdata[i];
+
+		if (!is_on_boot_part(check, entry) || entry->hidden != DPS_BLS_SHOWN)
+			continue;
+		if (!dps_bls_entry_is_bad(entry->bls))
+			return;
+		n++;
+	}
+	if (n > 0)
+		dps_check_report(check, check->boot->esp.partition->number,
+				 "find out why they failed; rename one without its counter to mark "
+				 "it good",
+				 "all entries have no tries left: every one of them is marked bad");
+}
+
+static void
+check_bls_srel_foreign(DpsCheck *check)
+{
+	const DpsBoot *boot = check->boot;
+	const DpsBootPart *part = boot->xbootldr.partition ? &boot->xbootldr : &boot->esp;
+	g_autofree char *text = NULL;
+	size_t size;
+
+	if (boot->chain != DPS_CHAIN_SYSTEMD_BOOT || !part->files)
+		return;
+	text = dps_files_read(part->files, "/loader/entries.srel", 4096, &size, NULL);
+	if (text && dps_bls_srel_parse(text, size) == DPS_BLS_SREL_FOREIGN)
+		dps_check_report_file(
+			check, 0, dps_check_part_number(part), "/loader/entries.srel",
+			"write `type1` into it",
+			"says that somebody else writes the entries, and systemd-boot is "
+			"the loader: kernel-install makes none for it");
+}
+
+/* Whether there are file systems on the disk that only show when something is opened. */
+static gboolean
+has_hidden_file_systems(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+
+		if (partition->content.kind == DPS_CONTENT_LUKS ||
+		    partition->content.kind == DPS_CONTENT_AMBIGUOUS ||
+		    dps_partition_is_member(partition))
+			return TRUE;
+	}
+	return FALSE;
+}
+
+/* "/dev/disk/by-uuid/X" says the same as "UUID=X". */
+static char *
+normalise_spec(const char *spec)
+{
+	static const char *const links[][2] = {
+		{ "/dev/disk/by-uuid/", "UUID=" },
+		{ "/dev/disk/by-label/", "LABEL=" },
+		{ "/dev/disk/by-partuuid/", "PARTUUID=" },
+		{ "/dev/disk/by-partlabel/", "PARTLABEL=" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(links); i++)
+		if (g_str_has_prefix(spec, links[i][0]))
+			return g_strconcat(links[i][1], spec + strlen(links[i][0]), NULL);
+	return g_strdup(spec);
+}
+
+DpsRootSpec
+dps_check_find_root_spec(DpsCheck *check, const char *root, DpsPartition **partition)
+{
+	g_autofree char *spec = root ? normalise_spec(root) : NULL;
+	g_autoptr(GError) error = NULL;
+
+	*partition = NULL;
+	if (!spec || strchr(spec, '$') || !strchr(spec, '=') ||
+	    !(g_str_has_prefix(spec, "UUID=") || g_str_has_prefix(spec, "LABEL=") ||
+	      g_str_has_prefix(spec, "PARTUUID=") || g_str_has_prefix(spec, "PARTLABEL=")) ||
+	    strstr(spec, "/PARTNROFF="))
+		return DPS_ROOT_SPEC_UNKNOWN;
+
+	*partition = dps_disk_find_partition(check->disk, spec, &error);
+	if (*partition)
+		return DPS_ROOT_SPEC_FOUND;
+	if (!g_error_matches(error, DPS_ERROR, DPS_ERROR_NOT_FOUND) ||
+	    (!g_str_has_prefix(spec, "PART") && has_hidden_file_systems(check)))
+		return DPS_ROOT_SPEC_UNKNOWN;
+	return DPS_ROOT_SPEC_MISSING;
+}
+
+/* The entries of loader/entries and grub.cfg with a command line; those of UKIs have rules of their
+ * own. */
+static const DpsBootEntry *
+get_plain_entry(DpsCheck *check, guint i)
+{
+	const DpsBoot *boot = check->boot;
+	const DpsBootEntry *entry;
+
+	entry = i < boot->entries->len ? boot->entries->pdata[i]
+				       : boot->grub_lines->pdata[i - boot->entries->len];
+	return entry->program || entry->hidden != DPS_BLS_SHOWN ? NULL : entry;
+}
+
+static void
+check_cmdline_root_missing(DpsCheck *check)
+{
+	guint n = check->boot->entries->len + check->boot->grub_lines->len;
+	gboolean is_any_good = FALSE;
+	DpsPartition *partition;
+
+	for (guint i = 0; i < n; i++) {
+		const DpsBootEntry *entry = get_plain_entry(check, i);
+
+		if (entry && dps_check_find_root_spec(check, entry->cmdline.root, &partition) !=
+				     DPS_ROOT_SPEC_MISSING)
+			is_any_good = TRUE;
+	}
+	for (guint i = 0; i < n; i++) {
+		const DpsBootEntry *entry = get_plain_entry(check, i);
+		g_autofree char *message = NULL;
+
+		if (!entry || dps_check_find_root_spec(check, entry->cmdline.root, &partition) !=
+				      DPS_ROOT_SPEC_MISSING)
+			continue;
+		message = g_strdup_printf("root=%s: nothing on this disk is called so",
+					  entry->cmdline.root);
+		report_entry(check,
+			     is_any_good ? DPS_SEVERITY_WARNING : dps_check_image_severity(check),
+			     entry, "write the UUID that `dps-tag show DISK` says", message);
+	}
+}
+
+static void
+check_cmdline_subvol_missing(DpsCheck *check)
+{
+	guint n = check->boot->entries->len + check->boot->grub_lines->len;
+
+	for (guint i = 0; i < n; i++) {
+		const DpsBootEntry *entry =
+			i < check->boot->entries->len
+				? check->boot->entries->pdata[i]
+				: check->boot->grub_lines->pdata[i - check->boot->entries->len];
+		g_autofree char *message = NULL;
+		DpsPartition *partition;
+
+		if (entry->hidden != DPS_BLS_SHOWN || entry->is_unclear ||
+		    !entry->cmdline.root_subvol)
+			continue;
+		dps_check_find_root_spec(check, entry->cmdline.root, &partition);
+		if (!partition && !entry->cmdline.root)
+			partition = dps_check_get_root(check);
+		if (!partition || !partition->btrfs ||
+		    dps_btrfs_get_subvolumes(partition->btrfs)->len == 0 ||
+		    dps_btrfs_find_path(partition->btrfs, *entry->cmdline.root_subvol
+								  ? entry->cmdline.root_subvol
+								  : "/"))
+			continue;
+		message = g_strdup_printf(
+			"rootflags=subvol=%s: the btrfs in partition %u has no such subvolume",
+			entry->cmdline.root_subvol, partition->number);
+		report_entry(check, 0, entry, "`dps-tag show DISK` lists its subvolumes", message);
+	}
+}
+
+const DpsRule dps_rules_entries[] = {
+	{ "bls-entry-file-missing", DPS_SEVERITY_ERROR, check_bls_entry_file_missing },
+	{ "bls-entry-invalid", DPS_SEVERITY_WARNING, check_bls_entry_invalid },
+	{ "bls-entry-arch-hidden", DPS_SEVERITY_INFO, check_bls_entry_arch_hidden },
+	{ "bls-entry-on-wrong-path", DPS_SEVERITY_WARNING, check_bls_entry_on_wrong_path },
+	{ "bls-linux-not-efi", DPS_SEVERITY_ERROR, check_bls_linux_not_efi },
+	{ "bls-all-bad-counters", DPS_SEVERITY_WARNING, check_bls_all_bad_counters },
+	{ "bls-srel-foreign", DPS_SEVERITY_WARNING, check_bls_srel_foreign },
+	{ "cmdline-root-missing", DPS_SEVERITY_ERROR, check_cmdline_root_missing },
+	{ "cmdline-subvol-missing", DPS_SEVERITY_ERROR, check_cmdline_subvol_missing },
+	{ NULL },
+};

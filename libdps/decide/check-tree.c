@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "decide/check.h"
+#include "ground/derive.h"
+#include "ground/types.h"
+#include "target/image.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define MAX_CRYPTTAB (64 * 1024)
+
+/* The partition that a line of fstab names, when it is on this disk. */
+static DpsPartition *
+find_fstab_partition(DpsCheck *check, const DpsFstabEntry *entry)
+{
+	DpsPartition *partition;
+
+	/* A node of the target is not one of this machine. */
+	if (!entry->spec || !strchr(entry->spec, '='))
+		return NULL;
+	return dps_check_find_root_spec(check, entry->spec, &partition) == DPS_ROOT_SPEC_FOUND
+		       ? partition
+		       : NULL;
+}
+
+static const DpsFstabEntry *
+find_fstab_line(DpsCheck *check, const char *mount_point)
+{
+	GPtrArray *fstab = check->tree ? dps_tree_get_fstab(check->tree) : NULL;
+
+	for (guint i = 0; fstab && i < fstab->len; i++) {
+		const DpsFstabEntry *entry = fstab->pdata[i];
+
+		if (g_strcmp0(entry->mount_point, mount_point) == 0)
+			return entry;
+	}
+	return NULL;
+}
+
+static DpsPartition *
+get_var(DpsCheck *check)
+{
+	DpsPartition *var = dps_check_next_of_role(check, DPS_ROLE_VAR, NULL);
+
+	return var && !(var->attributes & DPS_FLAG_NO_AUTO) ? var : NULL;
+}
+
+static void
+check_var_partuuid_mismatch(DpsCheck *check)
+{
+	DpsPartition *var = get_var(check);
+	char expected[DPS_GUID_TEXT_SIZE];
+	const char *id;
+	DpsGuid guid;
+
+	if (!var || !dps_check_need_tree(check))
+		return;
+	id = dps_tree_get_machine_id(check->tree);
+	if (!id || !dps_derive_var(id, &guid, NULL) || dps_guid_equal(&guid, &var->guid))
+		return;
+
+	dps_guid_to_string(&guid, expected);
+	dps_check_report_as(
+		check, find_fstab_line(check, "/var") ? DPS_SEVERITY_WARNING : DPS_SEVERITY_ERROR,
+		var->number, "dps-tag apply DISK var=N gives it that one",
+		"its UUID is %s, and the machine-id wants %s: systemd does not mount it%s",
+		var->uuid, expected, find_fstab_line(check, "/var") ? ", fstab does" : "");
+}
+
+static void
+check_var_no_machine_id(DpsCheck *check)
+{
+	DpsPartition *var = get_var(check);
+
+	if (var && dps_check_need_tree(check) && !dps_tree_get_machine_id(check->tree))
+		dps_check_report(
+			check, var->number,
+			"mount /var by fstab, or set the machine-id with --machine-id",
+			"has the var type, whose UUID derives from the machine-id, and the "
+			"system has none yet: a new one never matches");
+}
+
+static void
+check_tmp_type_on_tmp(DpsCheck *check)
+{
+	const DpsFstabEntry *entry;
+	DpsPartition *partition;
+
+	if (!dps_check_next_of_role(check, DPS_ROLE_TMP, NULL) || !dps_check_need_tree(check))
+		return;
+	entry = find_fstab_line(check, "/tmp");
+	partition = entry ? find_fstab_partition(check, entry) : NULL;
+	if (partition && partition->type && partition->type->role == DPS_ROLE_TMP)
+		dps_check_report(check, partition->number,
+				 "take the tag away: dps-tag apply DISK linux-generic=N",
+				 "fstab mounts it at /tmp, and its type says /var/tmp: systemd "
+				 "mounts it there too");
+}
+
+/* Where systemd mounts a role; NULL for others. */
+static const char *
+mount_point_of(DpsRole role)
+{
+	switch (role) {
+	case DPS_ROLE_HOME:
+		return "/home";
+	case DPS_ROLE_SRV:
+		return "/srv";
+	case DPS_ROLE_VAR:
+		return "/var";
+	case DPS_ROLE_TMP:
+		return "/var/tmp";
+	case DPS_ROLE_XBOOTLDR:
+		return "/boot";
+	default:
+		return NULL;
+	}
+}
+
+static void
+check_mount_target_populated(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+		const char *mount_point =
+			partition->type ? mount_point_of(partition->type->role) : NULL;
+		g_autoptr(GPtrArray) names = NULL;
+
+		if (!mount_point || partition->attributes & DPS_FLAG_NO_AUTO)
+			continue;
+		if (!dps_check_need_tree(check))
+			return;
+		/* What is mounted there is not what lies below it; fstab mounts over anything. */
+		if (dps_tree_get_mount(check->tree, mount_point) ||
+		    find_fstab_line(check, mount_point) || !check->files)
+			continue;
+		names = dps_files_list(check->files, mount_point, NULL);
+		if (names && names->len > 0)
+			dps_check_report(
+				check, partition->number,
+				"empty the directory, or mount the partition by fstab",
+				"%s of the root file system is not empty (%s): systemd does "
+				"not mount the partition over it",
+				mount_point, ((DpsFileInfo *)names->pdata[0])->name);
+	}
+}
+
+static gboolean
+has_option(const char *options, const char *word)
+{
+	g_auto(GStrv) words = g_strsplit(options ? options : "", ",", -1);
+
+	return g_strv_contains((const char *const *)words, word);
+}
+
+static void
+check_fstab_shadows(DpsCheck *check)
+{
+	GPtrArray *fstab;
+
+	if (!dps_disk_get_gpt(check->disk) || !dps_check_need_tree(check))
+		return;
+
+	fstab = dps_tree_get_fstab(check->tree);
+	for (guint i = 0; i < fstab->len; i++) {
+		const DpsFstabEntry *entry = fstab->pdata[i];
+		DpsPartition *partition = NULL;
+		DpsRootSpec found = dps_check_find_root_spec(check, entry->spec, &partition);
+
+		/* Of a system with several disks, the others may have it. */
+		if (found == DPS_ROOT_SPEC_MISSING && check->is_own_tree && entry->mount_point &&
+		    !has_option(entry->options, "nofail") && !has_option(entry->options, "noauto"))
+			dps_check_report_file(check, dps_check_image_severity(check), 0,
+					      "/etc/fstab", "correct it, or add nofail",
+					      "%s at %s: nothing on this disk is called so, and "
+					      "the boot waits for "
+					      "it",
+					      entry->spec, entry->mount_point);
+		if (!partition || !partition->type || !entry->mount_point ||
+		    g_strcmp0(mount_point_of(partition->type->role), entry->mount_point) != 0 ||
+		    partition->type->role == DPS_ROLE_XBOOTLDR)
+			continue;
+		dps_check_report_file(check, DPS_SEVERITY_INFO, partition->number, "/etc/fstab",
+				      NULL, "fstab mounts it at %s: that line counts, not its type",
+				      entry->mount_point);
+	}
+}
+
+static void
+check_fstab_boot_efi(DpsCheck *check)
+{
+	GPtrArray *fstab;
+
+	if ((!check->boot->esp.partition && !check->boot->xbootldr.partition) ||
+	    !dps_check_need_tree(check))
+		return;
+
+	fstab = dps_tree_get_fstab(check->tree);
+	for (guint i = 0; i < fstab->len; i++) {
+		const DpsFstabEntry *entry = fstab->pdata[i];
+		const char *at = entry->mount_point;
+
+		if (!at || !(strcmp(at, "/boot") == 0 || strcmp(at, "/efi") == 0 ||
+			     g_str_has_prefix(at, "/boot/") || g_str_has_prefix(at, "/efi/")))
+			continue;
+		dps_check_report_file(check, 0, 0, "/etc/fstab", NULL,
+				      "fstab has a line for %s: systemd 256 and newer then mount "
+				      "neither ESP nor XBOOTLDR by themselves",
+				      at);
+		return;
+	}
+}
+
+/* The name under which systemd opens a LUKS partition of this role. */
+static const char *
+mapper_name_of(DpsRole role)
+{
+	switch (role) {
+	case DPS_ROLE_ROOT:
+		return "root";
+	case DPS_ROLE_HOME:
+		return "home";
+	case DPS_ROLE_SRV:
+		return "srv";
+	case DPS_ROLE_VAR:
+		return "var";
+	case DPS_ROLE_TMP:
+		return "tmp";
+	case DPS_ROLE_SWAP:
+		return "swap";
+	default:
+		return NULL;
+	}
+}
+
+typedef gboolean (*CrypttabVisit)(DpsCheck *check, const char *name, DpsPartition *partition,
+				  gpointer data);
+
+/* Each line of crypttab whose partition is on this disk, until @visit says FALSE. */
+static void
+visit_crypttab(DpsCheck *check, CrypttabVisit visit, gpointer data)
+{
+	g_autofree char *text =
+		dps_tree_read_file(check->tree, "/etc/crypttab", MAX_CRYPTTAB, NULL);
+	g_auto(GStrv) lines = text ? g_strsplit(text, "\n", -1) : NULL;
+
+	for (guint i = 0; lines && lines[i]; i++) {
+		char *line = g_strstrip(lines[i]);
+		g_auto(GStrv) words = NULL;
+		DpsPartition *partition;
+
+		if (!*line || *line == '#')
+			continue;
+		words = g_strsplit_set(line, " \t", -1);
+		for (guint j = 1; words[0] && words[j]; j++) {
+			if (!*words[j])
+				continue;
+			if (dps_check_find_root_spec(check, words[j], &partition) ==
+				    DPS_ROOT_SPEC_FOUND &&
+			    !visit(check, words[0], partition, data))
+				return;
+			break;
+		}
+	}
+}
+
+static gboolean
+visit_name_clash(DpsCheck *check, const char *name, DpsPartition *partition, gpointer data)
+{
+	const char *expected = partition->type ? mapper_name_of(partition->type->role) : NULL;
+
+	if (expected && strcmp(name, expected) != 0 && !(partition->attributes & DPS_FLAG_NO_AUTO))
+		dps_check_report_file(
+			check, 0, partition->number, "/etc/crypttab",
+			"use that name, or mark the partition no-auto",
+			"crypttab opens it as %s, and systemd as %s: who comes second "
+			"fails",
+			name, expected);
+	return TRUE;
+}
+
+static void
+check_crypttab_name_clash(DpsCheck *check)
+{
+	gboolean has_luks = FALSE;
+
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++)
+		has_luks |=
+			dps_disk_get_partition(check->disk, i)->content.kind == DPS_CONTENT_LUKS;
+	if (has_luks && dps_check_need_tree(check))
+		visit_crypttab(check, visit_name_clash, NULL);
+}
+
+static gboolean
+visit_is_root(DpsCheck *check, const char *name, DpsPartition *partition, gpointer data)
+{
+	gboolean *is_there = data;
+
+	*is_there |= partition == dps_check_get_root(check);
+	return !*is_there;
+}
+
+static void
+check_luks_no_unlock(DpsCheck *check)
+{
+	DpsPartition *root = dps_check_get_root(check);
+	gboolean is_there = FALSE;
+
+	if (!root || root->content.kind != DPS_CONTENT_LUKS)
+		return;
+	if (check->tree)
+		visit_crypttab(check, visit_is_root, &is_there);
+	if (!is_there)
+		dps_check_report(
+			check, root->number, NULL,
+			"root is in LUKS: the boot asks for a passphrase, or for a TPM that "
+			"was enrolled, and opens it as /dev/mapper/root");
+}
+
+/* The LUKS2 header: magic, version, size; then the JSON area (LUKS2 on-disk format, section 2). */
+#define LUKS_JSON_OFFSET 4096
+#define LUKS_MAX_JSON (4 * 1024 * 1024)
+
+/* Whether a secret in this LUKS2 is sealed against PCR 5, as systemd-cryptenroll writes it down. */
+static gboolean
+is_sealed_to_table(DpsPartition *partition)
+{
+	g_autofree char *json = NULL;
+	uint8_t head[16];
+	uint64_t size = 0;
+	const char *list;
+
+	if (!dps_region_read(&partition->region, 0, head, sizeof(head), NULL) ||
+	    memcmp(head, "LUKS\xba\xbe\0\2", 8) != 0)
+		return FALSE;
+	for (guint i = 0; i < 8; i++)
+		size = size << 8 | head[8 + i];
+	if (size <= LUKS_JSON_OFFSET || size > LUKS_MAX_JSON)
+		return FALSE;
+
+	size -= LUKS_JSON_OFFSET;
+	json = g_malloc0(size + 1);
+	if (!dps_region_read(&partition->region, LUKS_JSON_OFFSET, json, size, NULL))
+		return FALSE;
+
+	for (list = json; (list = strstr(list, "\"tpm2-pcrs\"")) != NULL; list++) {
+		const char *at = strchr(list, '[');
+		const char *end = at ? strchr(at, ']') : NULL;
+
+		while (at && end && at < end) {
+			char *next;
+			guint64 pcr = g_ascii_strtoull(++at, &next, 10);
+
+			if (next != at && pcr == 5)
+				return TRUE;
+			at = strpbrk(at, ",]");
+		}
+	}
+	return FALSE;
+}
+
+static void
+check_pcr5_warning(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+
+		if (partition->content.kind == DPS_CONTENT_LUKS && is_sealed_to_table(partition))
+			dps_check_report(
+				check, partition->number,
+				"enroll it again after a change: systemd-cryptenroll "
+				"--wipe-slot=tpm2 --tpm2-device=auto",
+				"its key is sealed against PCR 5, into which firmware "
+				"measures the partition table: any change of a type locks it");
+	}
+}
+
+/* One attribute that systemd-repart writes: a list with NULs between, one of which must match. */
+static void
+compare_attribute(DpsCheck *check, DpsPartition *partition, DpsFiles *files, const char *name,
+		  const char *actual)
+{
+	g_autofree char *whole = g_strconcat("user.validatefs.", name, NULL);
+	g_autofree char *first = NULL;
+	g_autoptr(GBytes) value = NULL;
+	const char *bytes;
+	gsize size;
+
+	if (!actual || !dps_files_get_attribute(files, "/", whole, &value, NULL) || !value)
+		return;
+
+	bytes = g_bytes_get_data(value, &size);
+	for (gsize at = 0; at < size;) {
+		gsize length = strnlen(bytes + at, size - at);
+
+		if (length == strlen(actual) &&
+		    g_ascii_strncasecmp(bytes + at, actual, length) == 0)
+			return;
+		at += length + 1;
+	}
+	first = g_strndup(bytes, size);
+	dps_check_report(
+		check, partition->number,
+		"put the type or the label back, or change the attribute with setfattr",
+		"its file system says %s=%s, and it is %s: systemd 258 and newer reboot at "
+		"once when they mount it",
+		whole, first, *actual ? actual : "empty");
+}
+
+static void
+check_validatefs_mismatch(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+		const char *mount_point = NULL;
+		g_autoptr(DpsFiles) files = NULL;
+		int fd = -1;
+
+		if (!partition->type || !dps_check_is_mounted_role(partition->type->role) ||
+		    partition->attributes & DPS_FLAG_NO_AUTO ||
+		    partition->content.kind != DPS_CONTENT_FILE_SYSTEM)
+			continue;
+		files = dps_image_open_files(partition, 0, &fd, NULL);
+		if (!files) {
+			dps_check_cannot_judge(check, partition->number,
+					       "its file system cannot be read without a mount");
+			continue;
+		}
+		if (partition->type->role == DPS_ROLE_ROOT)
+			mount_point = "/";
+		else if (partition->type->role == DPS_ROLE_USR)
+			mount_point = "/usr";
+		else
+			mount_point = mount_point_of(partition->type->role);
+		compare_attribute(check, partition, files, "mount_point", mount_point);
+		compare_attribute(check, partition, files, "gpt_label",
+				  partition->label ? partition->label : "");
+		compare_attribute(check, partition, files, "gpt_type_uuid", partition->type_uuid);
+		g_clear_pointer(&files, dps_files_free);
+		close(fd);
+	}
+}
+
+/* What each family of systemd does with a partition of this role. */
+static const char *
+describe_use(DpsCheck *check, const DpsPartition *partition)
+{
+	gboolean has_xbootldr = check->boot->xbootldr.partition != NULL;
+
+	switch (partition->type->role) {
+	case DPS_ROLE_ESP:
+		if (partition != check->boot->esp.partition)
+			return NULL;
+		return has_xbootldr
+			       ? "systemd mounts it at /efi when asked for (252: when /efi "
+				 "exists)"
+			       : "systemd mounts it when asked for: 252 at /efi if that exists, "
+				 "else at /boot; 254 and newer at /boot, else at /efi";
+	case DPS_ROLE_XBOOTLDR:
+		if (partition != check->boot->xbootldr.partition)
+			return NULL;
+		return "systemd mounts it at /boot when asked for (259 and newer: as vfat only)";
+	case DPS_ROLE_ROOT:
+		return partition == dps_check_get_root(check)
+			       ? "systemd mounts it at / when no root= is given"
+			       : NULL;
+	case DPS_ROLE_USR:
+		return "systemd mounts it at /usr with mount.usr=dissect (258 and newer) alone";
+	case DPS_ROLE_HOME:
+		return "systemd mounts it at /home, unless fstab has a line for it";
+	case DPS_ROLE_SRV:
+		return "systemd mounts it at /srv, unless fstab has a line for it";
+	case DPS_ROLE_VAR:
+		return "systemd mounts it at /var, if its UUID derives from the machine-id";
+	case DPS_ROLE_TMP:
+		return "systemd mounts it at /var/tmp, unless fstab has a line for it";
+	case DPS_ROLE_SWAP:
+		return "systemd enables it, unless fstab has a line for swap";
+	default:
+		return NULL;
+	}
+}
+
+void
+dps_check_summarise_mounts(DpsCheck *check)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+		const char *use = partition->type ? describe_use(check, partition) : NULL;
+
+		if (!use)
+			continue;
+		if (partition->attributes & DPS_FLAG_NO_AUTO &&
+		    partition->type->role != DPS_ROLE_ESP)
+			use = "systemd leaves it alone: it is marked no-auto";
+		dps_check_report(check, partition->number, NULL, "%s", use);
+	}
+}
+
+const DpsRule dps_rules_tree[] = {
+	{ "var-partuuid-mismatch", DPS_SEVERITY_ERROR, check_var_partuuid_mismatch },
+	{ "var-no-machine-id", DPS_SEVERITY_WARNING, check_var_no_machine_id },
+	{ "tmp-type-on-tmp", DPS_SEVERITY_WARNING, check_tmp_type_on_tmp },
+	{ "mount-target-populated", DPS_SEVERITY_WARNING, check_mount_target_populated },
+	{ "fstab-shadows", DPS_SEVERITY_ERROR, check_fstab_shadows },
+	{ "fstab-boot-efi", DPS_SEVERITY_INFO, check_fstab_boot_efi },
+	{ "crypttab-name-clash", DPS_SEVERITY_WARNING, check_crypttab_name_clash },
+	{ "luks-no-unlock", DPS_SEVERITY_INFO, check_luks_no_unlock },
+	{ "pcr5-warning", DPS_SEVERITY_INFO, check_pcr5_warning },
+	{ "validatefs-mismatch", DPS_SEVERITY_ERROR, check_validatefs_mismatch },
+	{ NULL },
+};

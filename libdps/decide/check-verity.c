@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "decide/check.h"
+#include "format/verity.h"
+#include "ground/derive.h"
+#include "ground/error.h"
+#include "ground/types.h"
+
+#include <string.h>
+
+/* The three parts of a protected file system. */
+static const struct {
+	DpsRole data, hash, signature;
+	const char *name;
+} sets[] = {
+	{ DPS_ROLE_ROOT, DPS_ROLE_ROOT_VERITY, DPS_ROLE_ROOT_VERITY_SIG, "root" },
+	{ DPS_ROLE_USR, DPS_ROLE_USR_VERITY, DPS_ROLE_USR_VERITY_SIG, "usr" },
+};
+
+static DpsPartition *
+find_by_guid(DpsCheck *check, DpsRole role, const DpsGuid *guid)
+{
+	for (DpsPartition *partition = dps_check_next_of_role(check, role, NULL); partition;
+	     partition = dps_check_next_of_role(check, role, partition))
+		if (dps_guid_equal(&partition->guid, guid))
+			return partition;
+	return NULL;
+}
+
+/* One hash partition: its data is there, and both UUIDs are what the root hash makes them. */
+static void
+judge_hash(DpsCheck *check, guint set, DpsPartition *hash)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *root_hash = NULL;
+	DpsGuid data_guid, hash_guid;
+	DpsVerity verity;
+
+	if (!dps_check_next_of_role(check, sets[set].data, NULL)) {
+		dps_check_report(check, hash->number, "tag the data partition, or remove this one",
+				 "holds hashes of a %s partition, and there is none",
+				 sets[set].name);
+		return;
+	}
+	if (dps_verity_read(&hash->region, &verity, &error))
+		root_hash = dps_verity_get_root_hash(&hash->region, &verity, &error);
+	if (!root_hash || !dps_derive_verity(root_hash, &data_guid, &hash_guid, &error)) {
+		if (g_error_matches(error, DPS_ERROR, DPS_ERROR_UNSUPPORTED))
+			dps_check_cannot_judge(check, hash->number, error->message);
+		else
+			dps_check_report(check, hash->number, "run veritysetup format again",
+					 "has a verity type and no hashes that can be read: %s",
+					 error->message);
+		return;
+	}
+	if (!dps_guid_equal(&hash->guid, &hash_guid) ||
+	    !find_by_guid(check, sets[set].data, &data_guid)) {
+		g_autofree char *hint = g_strdup_printf("dps-tag apply DISK with --%s-hash %s",
+							sets[set].name, root_hash);
+
+		dps_check_report(check, hash->number, hint,
+				 "the root hash is %s: its halves are not the UUIDs of the %s "
+				 "partition and of this one",
+				 root_hash, sets[set].name);
+	}
+}
+
+static void
+judge_signature(DpsCheck *check, guint set, DpsPartition *partition)
+{
+	g_auto(DpsVeritySignature) signature = { 0 };
+	g_autoptr(GError) error = NULL;
+	DpsGuid data_guid, hash_guid;
+
+	if (!dps_check_next_of_role(check, sets[set].hash, NULL)) {
+		dps_check_report(check, partition->number, "tag the hash partition",
+				 "is a signature of verity hashes, and there is no partition with "
+				 "them");
+		return;
+	}
+	if (!dps_verity_signature_read(&partition->region, &signature, &error))
+		dps_check_report(check, partition->number, "write it with systemd-repart",
+				 "has a verity-sig type and no signature that can be read: %s",
+				 error->message);
+	else if (!dps_derive_verity(signature.root_hash, &data_guid, &hash_guid, &error) ||
+		 !find_by_guid(check, sets[set].data, &data_guid) ||
+		 !find_by_guid(check, sets[set].hash, &hash_guid))
+		dps_check_report(
+			check, partition->number, "sign the root hash that is there",
+			"is for the root hash %s, and no pair of partitions has its halves "
+			"as UUIDs",
+			signature.root_hash);
+}
+
+/* roothash= and usrhash= of a command line: exactly that pair is looked for. */
+static void
+judge_cmdline(DpsCheck *check, guint set, const DpsBootEntry *entry, const char *root_hash)
+{
+	DpsGuid data_guid, hash_guid;
+	g_autoptr(GError) error = NULL;
+
+	if (!root_hash || entry->hidden != DPS_BLS_SHOWN)
+		return;
+	/* With *_data and *_hash devices given, UUIDs do not matter (systemd-veritysetup-generator)
+	 */
+	if (dps_cmdline_get(&entry->cmdline,
+			    set == 0 ? "systemd.verity_root_data" : "systemd.verity_usr_data"))
+		return;
+	if (dps_derive_verity(root_hash, &data_guid, &hash_guid, &error) &&
+	    find_by_guid(check, sets[set].data, &data_guid) &&
+	    find_by_guid(check, sets[set].hash, &hash_guid))
+		return;
+
+	dps_check_report_file(
+		check, dps_check_image_severity(check), dps_check_part_number(entry->part),
+		entry->path, "build it for the hashes that are on the disk", "%shash=%s: %s",
+		set == 0 ? "root" : "usr", root_hash,
+		error ? error->message : "no pair of partitions has its halves as UUIDs");
+}
+
+static void
+check_verity_unpaired(DpsCheck *check)
+{
+	for (guint set = 0; set < G_N_ELEMENTS(sets); set++) {
+		for (DpsPartition *hash = dps_check_next_of_role(check, sets[set].hash, NULL); hash;
+		     hash = dps_check_next_of_role(check, sets[set].hash, hash))
+			if (!(hash->attributes & DPS_FLAG_NO_AUTO))
+				judge_hash(check, set, hash);
+		for (DpsPartition *signature =
+			     dps_check_next_of_role(check, sets[set].signature, NULL);
+		     signature;
+		     signature = dps_check_next_of_role(check, sets[set].signature, signature))
+			if (!(signature->attributes & DPS_FLAG_NO_AUTO))
+				judge_signature(check, set, signature);
+		for (guint i = 0; i < check->boot->entries->len; i++) {
+			const DpsBootEntry *entry = check->boot->entries->pdata[i];
+
+			judge_cmdline(check, set, entry,
+				      set == 0 ? entry->cmdline.roothash : entry->cmdline.usrhash);
+		}
+	}
+}
+
+static void
+check_verity_root_and_usr(DpsCheck *check)
+{
+	DpsPartition *hash = dps_check_next_of_role(check, DPS_ROLE_ROOT_VERITY, NULL);
+	DpsPartition *usr = dps_check_next_of_role(check, DPS_ROLE_USR, NULL);
+
+	if (hash && usr)
+		dps_check_report(check, usr->number, "use one of both",
+				 "there are verity hashes for root (partition %u) and a /usr "
+				 "partition: systemd refuses such a disk",
+				 hash->number);
+}
+
+static void
+check_usr_not_discovered(DpsCheck *check)
+{
+	const DpsBoot *boot = check->boot;
+	DpsPartition *usr = dps_check_next_of_role(check, DPS_ROLE_USR, NULL);
+
+	while (usr && usr->type->arch != check->arch)
+		usr = dps_check_next_of_role(check, DPS_ROLE_USR, usr);
+	if (!usr)
+		return;
+
+	for (guint i = 0; i < boot->entries->len; i++) {
+		const DpsBootEntry *entry = boot->entries->pdata[i];
+
+		if (entry->hidden == DPS_BLS_SHOWN &&
+		    (entry->cmdline.usr || entry->cmdline.usrhash))
+			return;
+	}
+	dps_check_report(check, usr->number,
+			 "add mount.usr=dissect (systemd 258), mount.usr=PARTUUID=… or usrhash= to "
+			 "the command line",
+			 "has the usr type, and no command line says so: at boot systemd does not "
+			 "mount it by its type alone");
+}
+
+const DpsRule dps_rules_verity[] = {
+	{ "verity-unpaired", DPS_SEVERITY_ERROR, check_verity_unpaired },
+	{ "verity-root-and-usr", DPS_SEVERITY_ERROR, check_verity_root_and_usr },
+	{ "usr-not-discovered", DPS_SEVERITY_WARNING, check_usr_not_discovered },
+	{ NULL },
+};
