@@ -2,48 +2,11 @@
 #pragma once
 
 #include <dps/tree.h>
-#include "target/blockdev.h"
 #include "target/files.h"
+#include "target/mount-tables.h"
+#include "target/mounts.h"
 
 /* What the decide floor needs of a tree beyond the public door.  Values belong to the tree. */
-
-/* Something that is mounted at or below the tree's root. */
-typedef struct {
-	char *mount_point; /* as the tree sees it: "/", "/boot/efi" */
-	char *path;	   /* as this process can open it */
-	char *fs_type;
-	char *source;  /* as mountinfo has it */
-	char *options; /* of the mount and of the file system, joined by a comma */
-	GPtrArray *
-		backings; /* (element-type DpsBacking): what it stands on; empty: no block device */
-	char *problem;	  /* why backings is empty although there must be a block device; or NULL */
-	uint64_t subvolume_id; /* btrfs: which subvolume, asked of the file system; 0: unknown */
-	char *subvolume;       /* its path from the top level, "/" the top level; NULL: unknown */
-	gboolean is_multi_device; /* btrfs over several devices */
-	/*
-	 * A directory of a file system, bind-mounted (ostree's /var, osbuild's tree), and neither
-	 * the whole of it nor a subvolume: what it stands on says nothing of what a partition is
-	 * for, so backings is empty.
-	 */
-	gboolean is_directory;
-} DpsMount;
-
-/* A line of the tree's fstab. */
-typedef struct {
-	char *mount_point; /* "none" and "swap" are given as NULL */
-	char *spec; /* "UUID=…", "LABEL=…", "PARTUUID=…", "PARTLABEL=…", "/dev/…", unquoted */
-	char *fs_type;
-	char *options;
-	char *subvolume;       /* btrfs: the value of subvol=, without a leading slash; or NULL */
-	uint64_t subvolume_id; /* btrfs: the value of subvolid=; 0: none */
-} DpsFstabEntry;
-
-/* A swap area in use on the running system. */
-typedef struct {
-	char *path;
-	GPtrArray *backings; /* (element-type DpsBacking): empty for files */
-	gboolean is_zram, is_file;
-} DpsSwap;
 
 /* dps_tree_open() on a system, which is not asked any more when the tree is there. */
 DpsTree *dps_tree_open_on(const char *path, const DpsSystem *system, GError **error);

@@ -22,7 +22,7 @@ FLOORS = ("ground", "format", "target", "decide")
 DOORS = {
     "libfdisk/": {"libdps/target/disk.c"},
     "blkid/": {"libdps/target/content.c"},
-    "libmount/": {"libdps/target/tree.c"},
+    "libmount/": {"libdps/target/mount-tables.c"},
     "btrfsutil.h": {"libdps/target/subvolume.c"},
     "uuid/": {"libdps/ground/guid.c"},
     "ext2fs/": {"libdps/target/ext4.c"},
