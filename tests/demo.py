@@ -102,7 +102,7 @@ def attached(image: pathlib.Path):
         yield loop, tree
     finally:
         for place in reversed(mounts):
-            makedisk.run("umount", place)
+            makedisk.umount(place)
         subprocess.run(["partx", "--delete", loop], env=makedisk.path_of_tools(), capture_output=True, check=False)
         makedisk.run("losetup", "--detach", loop)
         os.rmdir(tree)

@@ -7,9 +7,13 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+import makedisk  # noqa: E402
 
 TOOL = os.environ.get("BTRFS_TOOL", "")
 
@@ -57,7 +61,7 @@ def mounted(image: Path, directory: Path, options: str = "") -> Iterator[Path]:
     try:
         yield directory
     finally:
-        run("umount", directory)
+        makedisk.umount(directory)
 
 
 def fill(top: Path, n_more: int = 0) -> None:

@@ -107,7 +107,7 @@ def mounted(*places: tuple[str, str, str]):
         yield
     finally:
         for place in reversed(done):
-            makedisk.run("umount", place)
+            makedisk.umount(place)
 
 
 @contextlib.contextmanager

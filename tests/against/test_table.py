@@ -10,6 +10,7 @@ import re
 import shutil
 import struct
 import subprocess
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -17,6 +18,9 @@ from pathlib import Path
 
 import gpt
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+import makedisk  # noqa: E402
 
 TOOL = os.environ["TABLE_TOOL"]
 ENV = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
@@ -496,7 +500,7 @@ def test_loop_with_file_system_mounted(loop: tuple[str, Path], tmp_path: Path) -
         assert [r[7] for r in show(node)["partition"]] == [f"{node}p{n}" for n in (1, 2, 3)]
         assert show(node)["partition"][1][8] == "ext4"
     finally:
-        run("umount", where)
+        makedisk.umount(where)
     run("e2fsck", "-fn", f"{node}p2")
 
 
@@ -524,7 +528,7 @@ def test_loop_with_btrfs_mounted(tmp_path: Path) -> None:
                 run("btrfs", "filesystem", "sync", where)
                 assert show(node)["partition"][0][11] == name
         finally:
-            run("umount", where)
+            makedisk.umount(where)
     finally:
         run("partx", "-d", node, code=None)
         run("losetup", "-d", node)

@@ -38,11 +38,11 @@ def installed_fixture(tmp_path):
             if wait_for(node):
                 stack.callback(node.unlink)
         makedisk.run("mount", "-o", "subvol=root", f"{loop}p3", root)
-        stack.callback(makedisk.run, "umount", root)
+        stack.callback(makedisk.umount, root)
         (root / "boot").mkdir(exist_ok=True)
         (root / "home").mkdir(exist_ok=True)
         makedisk.run("mount", f"{loop}p2", root / "boot")
-        stack.callback(makedisk.run, "umount", root / "boot")
+        stack.callback(makedisk.umount, root / "boot")
         (root / "etc/fstab").write_text(f"UUID=00000003-aaaa-4bbb-8ccc-dddddddddddd / btrfs subvol=root 0 0\n"
                                         f"UUID=00000002-aaaa-4bbb-8ccc-dddddddddddd /boot ext4 defaults 0 0\n"
                                         f"UUID=ABCD-0001 /boot/efi vfat defaults 0 0\n")
@@ -103,7 +103,7 @@ def in_parts_fixture(tmp_path):
                             "--sizelimit", str(part["size"] * 512), image).strip()
         stack.callback(makedisk.run, "losetup", "--detach", loop)
         makedisk.run("mount", "-o", "subvol=root", loop, root)
-        stack.callback(makedisk.run, "umount", root)
+        stack.callback(makedisk.umount, root)
         yield image, loop, root
 
 

@@ -241,4 +241,4 @@ def test_backup_directory_that_is_full(original: Disk, tmp_path: Path) -> None:
             assert digest(bench.disk.path) == bench.before
             assert not (small / "b.json").exists()
     finally:
-        commands.run("umount", small)
+        makedisk.umount(small)

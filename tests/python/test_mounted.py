@@ -55,7 +55,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
         ):
             place.mkdir(exist_ok=True)
             run("mount", "-o", options, node, place)
-            stack.callback(run, "umount", place)
+            stack.callback(makedisk.umount, place)
         # What says of which architecture it is.
         (root / "etc/os-release").write_text("ID=test\nARCHITECTURE=riscv64\n")
         yield Installation(image, loop, root)
