@@ -20,18 +20,42 @@ string(const char *text)
 	return json_string(valid);
 }
 
+/* In a document only strings hold what is no printable ASCII: what a terminal would obey there, or
+ * turns the direction of text, is written as an escape, which means the same. */
+static char *
+escape_unprintable(const char *document)
+{
+	GString *text = g_string_new(NULL);
+
+	for (const char *at = document; *at; at = g_utf8_next_char(at)) {
+		gunichar c = g_utf8_get_char(at);
+
+		if (c == '\n' || g_unichar_isprint(c))
+			g_string_append_unichar(text, c);
+		else if (c <= 0xFFFF)
+			g_string_append_printf(text, "\\u%04x", c);
+		else /* RFC 8259, section 7: as a pair of surrogates */
+			g_string_append_printf(text, "\\u%04x\\u%04x",
+					       0xD800 + ((c - 0x10000) >> 10),
+					       0xDC00 + ((c - 0x10000) & 0x3FF));
+	}
+	return g_string_free(text, FALSE);
+}
+
 /* Takes @document.  A document that could not be made for want of memory ends the program, as
  * GLib's own allocations do: half a document would be worse. */
 static char *
 finish(json_t *document)
 {
 	char *dumped = json_dumps(document, JSON_INDENT(2));
+	g_autofree char *safe = NULL;
 	char *text;
 
 	if (!document || !dumped)
 		g_error("JSON: out of memory");
 
-	text = g_strconcat(dumped, "\n", NULL);
+	safe = escape_unprintable(dumped);
+	text = g_strconcat(safe, "\n", NULL);
 	free(dumped);
 	json_decref(document);
 	return text;
