@@ -48,18 +48,22 @@ open_existing(DpsTree *tree, const char *path, gsize *length, GError **error)
 	}
 }
 
-/* Makes the directories of @path behind @length, each flushed into the one above it. */
+/*
+ * Makes the directories of @path behind @length, each flushed into the one above it.  The last is
+ * for its owner alone; those above it (/var of a tree that has none yet) are for everybody.
+ */
 static int
 make_dirs(int fd, const char *path, gsize length, GError **error)
 {
 	g_auto(GStrv) names = g_strsplit(path + length, "/", -1);
 
 	for (guint i = 0; names[i]; i++) {
+		mode_t mode = names[i + 1] ? 0755 : 0700;
 		int below;
 
 		if (names[i][0] == '\0')
 			continue;
-		if ((mkdirat(fd, names[i], 0700) < 0 && errno != EEXIST) || !flush(fd)) {
+		if ((mkdirat(fd, names[i], mode) < 0 && errno != EEXIST) || !flush(fd)) {
 			dps_throw_errno(error, errno, "%s", path);
 			close(fd);
 			return -1;

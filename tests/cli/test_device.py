@@ -75,6 +75,10 @@ def test_the_whole_job_in_one_call(installed):
     assert backup.name.startswith(makedisk.DISK_UUID)
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
 
+    # and what had to be made on the way there is as everybody needs it
+    assert stat.S_IMODE(backup.parent.stat().st_mode) == 0o700
+    assert [stat.S_IMODE((root / name).stat().st_mode) for name in ("var", "var/lib")] == [0o755, 0o755]
+
     again = validate(call("apply", "--json", "--arch=x86_64", "--root", root, status=0).json, "apply")
     assert again["applied"] is False
 
