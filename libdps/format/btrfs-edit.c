@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/btrfs-edit.h"
-#include "format/btrfs.h"
+#include "format/btrfs-subvolumes.h"
 #include "ground/bytes.h"
 #include "ground/error.h"
 

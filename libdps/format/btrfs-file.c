@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/btrfs-file.h"
+#include "format/btrfs-subvolumes.h"
 #include "format/decompress.h"
 #include "ground/bytes.h"
 #include "ground/error.h"

@@ -7,8 +7,8 @@
 #include "ground/region.h"
 
 /*
- * btrfs as it lies on one device, read only: superblock, chunks, tree search, and on top of them
- * the subvolumes and which of them is the default.
+ * btrfs as it lies on one device, read only: superblock, chunks and tree search.  On top of them
+ * btrfs-subvolumes has the subvolumes and which of them is the default, btrfs-file has files.
  *
  * Nothing is read that is not asked for: chunks and tree blocks are looked up one by one, so that
  * a small question to a large file system costs a few blocks.  Every tree block is verified
@@ -29,9 +29,8 @@ typedef struct _DpsBtrfsFs DpsBtrfsFs;
 /* Objects and types of items that are named outside of the reader. */
 #define DPS_BTRFS_ROOT_TREE 1
 #define DPS_BTRFS_FS_TREE 5 /* the top level subvolume */
-#define DPS_BTRFS_FIRST_FREE                                                                       \
-	256 /* the least number of a subvolume or an inode, and of each root                       \
-	     */
+/* The least number of a subvolume, and of an inode: the top directory of each subvolume has it. */
+#define DPS_BTRFS_FIRST_FREE 256
 #define DPS_BTRFS_LAST_FREE (UINT64_MAX - 255)
 
 #define DPS_BTRFS_INODE_ITEM 1
@@ -97,28 +96,6 @@ typedef struct {
 	uint8_t type;
 	uint32_t offset; /* bytes: where it starts in the item's data */
 } DpsBtrfsDirEntry;
-
-/* What the "default" entry of the root tree says, and where it is. */
-typedef struct {
-	gboolean exists;      /* without one the kernel mounts the top level */
-	uint64_t id;	      /* of the default subvolume; it may not exist */
-	DpsBtrfsKey location; /* (id, ROOT_ITEM, offset) */
-	uint64_t logical;     /* of the leaf that has the entry */
-	uint64_t generation;  /* of that leaf */
-	uint32_t offset;      /* bytes: where the entry starts in that leaf */
-} DpsBtrfsDefault;
-
-/* A subvolume.  Snapshots are subvolumes. */
-typedef struct {
-	uint64_t id;
-	uint64_t root_offset; /* of the key of its ROOT_ITEM: a snapshot's transid, else 0 */
-	uint64_t parent;      /* id of the subvolume that it lies in; 0 for the top level */
-	DpsBtrfsRoot root;
-	gboolean is_read_only;
-	char *path; /* from the top level, without a leading slash, as bytes; "" the top level */
-} DpsBtrfsSubvolumeInfo;
-
-void dps_btrfs_subvolume_info_free(DpsBtrfsSubvolumeInfo *info);
 
 /**
  * dps_btrfs_fs_open:
@@ -245,30 +222,3 @@ void dps_btrfs_fs_renew(DpsBtrfsFs *self);
  */
 gboolean dps_btrfs_fs_verify_node(DpsBtrfsFs *self, const uint8_t *bytes, uint64_t logical,
 				  uint64_t generation, uint8_t level, GError **error);
-
-/* The default: what a mount without subvol= mounts. */
-gboolean dps_btrfs_fs_read_default(DpsBtrfsFs *self, DpsBtrfsDefault *out, GError **error);
-
-/**
- * dps_btrfs_fs_read_subvolume:
- * @self: a file system
- * @id: the number of a subvolume
- * @error: %DPS_ERROR_NOT_FOUND: no such subvolume, or one that is deleted; and as for
- *   dps_btrfs_fs_search()
- *
- * Its path is not looked for: %NULL.
- *
- * Returns: (transfer full): the subvolume, %NULL on failure
- */
-DpsBtrfsSubvolumeInfo *dps_btrfs_fs_read_subvolume(DpsBtrfsFs *self, uint64_t id, GError **error);
-
-/**
- * dps_btrfs_fs_list_subvolumes:
- * @self: a file system
- * @error: as for dps_btrfs_fs_search(); %DPS_ERROR_UNSUPPORTED: there are too many
- *
- * All that are not deleted, the top level too.
- *
- * Returns: (transfer full) (element-type DpsBtrfsSubvolumeInfo): by id, %NULL on failure
- */
-GPtrArray *dps_btrfs_fs_list_subvolumes(DpsBtrfsFs *self, GError **error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "target/btrfs-files.h"
 #include "format/btrfs-file.h"
+#include "format/btrfs-subvolumes.h"
 #include "ground/error.h"
 
 #include <string.h>

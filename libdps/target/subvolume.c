@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "target/subvolume.h"
-#include "format/btrfs.h"
 #include "format/btrfs-edit.h"
+#include "format/btrfs-subvolumes.h"
 #include "ground/error.h"
 #include "ground/text.h"
 #include "ground/guid.h"

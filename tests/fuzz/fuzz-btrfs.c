@@ -2,6 +2,7 @@
 #include "fuzz.h"
 #include "../unit/btrfs-image.h"
 #include "format/btrfs-edit.h"
+#include "format/btrfs-subvolumes.h"
 #include "target/btrfs-files.h"
 
 #include <string.h>

@@ -3,7 +3,8 @@
 """Holds the house together: layers.py SOURCE-ROOT
 
 The library has four floors; a file includes only from its own floor or from below, written from
-libdps/ ("format/fat.h"), and within a floor nothing includes in a circle.  One foreign library
+libdps/ ("format/fat.h"), and within a floor nothing includes in a circle; what files of one
+module share, and nobody else, is in x-internal.h, which is a part of x.  One foreign library
 enters through one file.  Programs and bindings see <dps/...> and nothing behind it.  Each source
 file says under which licence it is.  docs/architecture.md says why.
 """
@@ -182,15 +183,15 @@ def check_outside(root: Path, file: PurePosixPath, text: str) -> Iterator[str]:
 
 
 def check_circles(root: Path, files: list[PurePosixPath]) -> Iterator[str]:
-    """Modules (x.c with x.h) of one floor, as a graph; says each circle once."""
+    """Modules (x.c with x.h, x-internal.h) of one floor, as a graph; says each circle once."""
     graph: dict[str, set[str]] = {}
     for file in files:
         if len(file.parts) != 3 or file.parts[1] not in FLOORS:
             continue
-        module = f"{file.parts[1]}/{file.stem}"
+        module = f"{file.parts[1]}/{file.stem.removesuffix('-internal')}"
         edges = graph.setdefault(module, set())
         for quote, name, _ in includes((root / file).read_text(encoding="utf-8")):
-            target = str(PurePosixPath(name).with_suffix(""))
+            target = str(PurePosixPath(name).with_suffix("")).removesuffix("-internal")
             if quote == '"' and target.startswith(file.parts[1] + "/") and target != module:
                 edges.add(target)
 

@@ -107,6 +107,20 @@ def test_layers_circle(tmp_path: Path) -> None:
     assert problems == ["libdps/format/a: a circle: format/a -> format/b -> format/c -> format/a"]
 
 
+def test_layers_internal_header(tmp_path: Path) -> None:
+    files = {
+        "libdps/format/a.c": '#include "format/a-internal.h"\n',
+        "libdps/format/a.h": "",
+        "libdps/format/a-internal.h": '#include "format/a.h"\n',
+        "libdps/format/a-more.c": '#include "format/a-internal.h"\n',
+        "libdps/format/a-more.h": '#include "format/a.h"\n',
+    }
+    assert layers.check_tree(make_project(tmp_path, {**GOOD, **files})) == []
+    files["libdps/format/a.c"] += '#include "format/a-more.h"\n'
+    problems = layers.check_tree(make_project(tmp_path, {**GOOD, **files}))
+    assert problems == ["libdps/format/a: a circle: format/a -> format/a-more -> format/a"]
+
+
 @pytest.mark.parametrize(
     "name", ["libdps/ground/x.c", "x.py", "meson.build", "a.ks", "dev", ".ci/run"]
 )

@@ -2,6 +2,7 @@
 #include <dps/error.h>
 #include "btrfs-image.h"
 #include "format/btrfs-edit.h"
+#include "format/btrfs-subvolumes.h"
 #include "ground/bytes.h"
 
 #include <string.h>

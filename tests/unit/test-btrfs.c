@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dps/error.h>
 #include "btrfs-image.h"
+#include "format/btrfs-subvolumes.h"
 #include "ground/bytes.h"
 
 #include <string.h>
