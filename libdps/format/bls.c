@@ -4,224 +4,13 @@
 #include "ground/error.h"
 #include "ground/text.h"
 
-#include <errno.h>
 #include <string.h>
 
 /* systemd-boot from here on knows `uki`, `uki-url` and `profile`. */
 #define SYSTEMD_KNOWS_UKI_KEY 258
 
-/* UAPI.1, "Type #1 Boot Loader Specification Entries": names are at most this long. */
-#define MAX_NAME_LENGTH 255
-
-/* Paths longer than this are no paths on FAT: 255 names of 255 characters would be, but PATH_MAX
- * ends before. */
-#define MAX_PATH_LENGTH 4096
-
+/* machine-id(5) */
 #define MACHINE_ID_DIGITS 32
-
-static void
-problem_free(DpsBlsProblem *problem)
-{
-	g_free(problem->message);
-	g_free(problem);
-}
-
-/* Enough to tell that a file is broken; a file of a million bad lines is no million problems. */
-#define MAX_PROBLEMS 64
-
-static void G_GNUC_PRINTF(4, 5) add_problem(GPtrArray *problems, DpsBlsProblemKind kind, guint line,
-					    const char *format, ...)
-{
-	g_autofree char *message = NULL;
-	DpsBlsProblem *problem;
-	va_list args;
-
-	if (problems->len >= MAX_PROBLEMS)
-		return;
-
-	problem = g_new(DpsBlsProblem, 1);
-	problem->kind = kind;
-	problem->line = line;
-	va_start(args, format);
-	message = g_strdup_vprintf(format, args);
-	va_end(args);
-	/* Long keys and values are cut, maybe inside of a character. */
-	problem->message = dps_text_clean(message, strlen(message));
-	g_ptr_array_add(problems, problem);
-}
-
-/*
- * One simple pattern, without `*`, at the start of @text.  @pattern is moved behind it: to a `*` or
- * the end.
- *
- * Returns: how much of @text it takes, -1 when it does not match
- */
-static gssize
-match_simple(const char **pattern, const char *text)
-{
-	const char *p = *pattern, *t = text;
-
-	for (; *p && *p != '*'; t++) {
-		char c = g_ascii_tolower(*t);
-		gboolean matches = FALSE, first = TRUE;
-		char low = '\0';
-
-		if (c == '\0')
-			return -1;
-		if (*p == '?') {
-			p++;
-			continue;
-		}
-		if (*p == '\\' && p[1] != '\0') {
-			p++;
-		} else if (*p == '[') {
-			for (p++; *p && (*p != ']' || first); first = FALSE) {
-				if (*p == '-' && low != '\0' && p[1] != ']' && p[1] != '\0') {
-					p++;
-					if (*p == '\\' && p[1] != '\0')
-						p++;
-					matches |= low <= c && c <= g_ascii_tolower(*p);
-					p++;
-					low = '\0';
-					continue;
-				}
-				if (*p == '\\' && p[1] != '\0')
-					p++;
-				low = g_ascii_tolower(*p++);
-				matches |= low == c;
-			}
-			if (*p == '\0' || !matches)
-				return -1;
-			p++;
-			continue;
-		}
-		if (g_ascii_tolower(*p) != c)
-			return -1;
-		p++;
-	}
-
-	*pattern = p;
-	return t - text;
-}
-
-gboolean
-dps_bls_glob(const char *pattern, const char *text)
-{
-	gboolean is_anchored = TRUE;
-
-	/*
-	 * Simple patterns with stars between them: each is taken at the first place where it
-	 * matches, the last one at the end.  No way back is needed, so the time is at most the
-	 * product of the two lengths.
-	 */
-	for (;;) {
-		const char *next = pattern;
-		gssize taken = match_simple(&next, text);
-
-		if (taken >= 0 && (*next == '*' || text[taken] == '\0')) {
-			if (*next == '\0')
-				return TRUE;
-			text += taken;
-			while (*next == '*')
-				next++;
-			if (*next == '\0')
-				return TRUE;
-			pattern = next;
-			is_anchored = FALSE;
-			continue;
-		}
-		if (is_anchored || *text == '\0')
-			return FALSE;
-		text++;
-	}
-}
-
-static gboolean
-read_tries(const char **at, guint *out)
-{
-	gint64 value;
-	char *end;
-
-	if (!g_ascii_isdigit(**at))
-		return FALSE;
-
-	/* systemd-boot's own limit. */
-	errno = 0;
-	value = g_ascii_strtoll(*at, &end, 10);
-	if (errno != 0 || value > G_MAXINT)
-		return FALSE;
-
-	*at = end;
-	*out = (guint)value;
-	return TRUE;
-}
-
-void
-dps_bls_name_parse(const char *name, const char *suffix, DpsBlsName *out)
-{
-	const char *plus = strrchr(name, '+');
-	const char *at = plus ? plus + 1 : NULL;
-	DpsBlsName parsed = { 0 };
-
-	if (at && read_tries(&at, &parsed.tries_left)) {
-		parsed.is_counted = TRUE;
-		if (*at == '-') {
-			at++;
-			parsed.is_counted = read_tries(&at, &parsed.tries_done);
-		}
-		if (parsed.is_counted && g_ascii_strcasecmp(at, suffix) == 0) {
-			parsed.id = g_strdup_printf("%.*s%s", (int)(plus - name), name, at);
-			*out = parsed;
-			return;
-		}
-	}
-	*out = (DpsBlsName){ .id = g_strdup(name) };
-}
-
-void
-dps_bls_name_clear(DpsBlsName *name)
-{
-	g_clear_pointer(&name->id, g_free);
-}
-
-gboolean
-dps_bls_name_is_valid(const char *name)
-{
-	size_t size = strlen(name);
-
-	for (const char *c = name; *c; c++)
-		if (!g_ascii_isalnum(*c) && !strchr("+-_.@", *c))
-			return FALSE;
-
-	return size > 0 && size <= MAX_NAME_LENGTH;
-}
-
-char *
-dps_bls_path_normalise(const char *path)
-{
-	size_t size = strlen(path);
-	g_auto(GStrv) parts = NULL;
-	g_autoptr(GString) out = NULL;
-
-	if (size == 0 || size > MAX_PATH_LENGTH || path[size - 1] == '/')
-		return NULL;
-
-	out = g_string_new(NULL);
-	parts = g_strsplit(path, "/", -1);
-	for (guint i = 0; parts[i]; i++) {
-		if (*parts[i] == '\0' || strcmp(parts[i], ".") == 0)
-			continue;
-		if (strcmp(parts[i], "..") == 0)
-			return NULL;
-		if (out->len > 0)
-			g_string_append_c(out, '/');
-		g_string_append(out, parts[i]);
-	}
-	if (out->len == 0)
-		return NULL;
-
-	return g_strdup(out->str);
-}
 
 static DpsBlsEntry *
 entry_new(DpsBlsType type, const char *file_name, const char *suffix)
@@ -234,7 +23,7 @@ entry_new(DpsBlsType type, const char *file_name, const char *suffix)
 	entry->initrds = g_ptr_array_new_with_free_func(g_free);
 	entry->extras = g_ptr_array_new_with_free_func(g_free);
 	entry->devicetree_overlays = g_ptr_array_new_with_free_func(g_free);
-	entry->problems = g_ptr_array_new_with_free_func((GDestroyNotify)problem_free);
+	entry->problems = dps_bls_problems_new();
 
 	dps_bls_name_parse(entry->file_name, suffix, &name);
 	entry->id = g_steal_pointer(&name.id);
@@ -244,9 +33,10 @@ entry_new(DpsBlsType type, const char *file_name, const char *suffix)
 	entry->tries_done = name.tries_done;
 
 	if (!dps_bls_name_is_valid(file_name))
-		add_problem(entry->problems, DPS_BLS_PROBLEM_BAD_NAME, 0,
-			    "the file's name has characters that no entry may have, or is too "
-			    "long: bootctl ignores it");
+		dps_bls_problems_add(
+			entry->problems, DPS_BLS_PROBLEM_BAD_NAME, 0,
+			"the file's name has characters that no entry may have, or is too "
+			"long: bootctl ignores it");
 
 	/* systemd-boot, valid_type1_filename(); the same for type #2. */
 	if (*file_name == '.' || g_ascii_strncasecmp(file_name, "auto-", 5) == 0 ||
@@ -309,7 +99,7 @@ read_path(Parsing *self, const char *key, const char *value)
 	char *path = dps_bls_path_normalise(value);
 
 	if (!path)
-		add_problem(
+		dps_bls_problems_add(
 			self->entry->problems, DPS_BLS_PROBLEM_BAD_PATH, self->line,
 			"line %u: %s %.128s: is no path of a file: it has \"..\" or ends with a "
 			"slash",
@@ -344,9 +134,10 @@ read_machine_id(Parsing *self, const char *key, const char *value)
 {
 	if (strlen(value) != MACHINE_ID_DIGITS ||
 	    strspn(value, "0123456789abcdef") != MACHINE_ID_DIGITS)
-		add_problem(self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
-			    "line %u: %s %.128s: is not 32 hexadecimal digits in lower case",
-			    self->line, key, value);
+		dps_bls_problems_add(
+			self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
+			"line %u: %s %.128s: is not 32 hexadecimal digits in lower case",
+			self->line, key, value);
 
 	g_free(self->entry->machine_id);
 	self->entry->machine_id = g_strdup(value);
@@ -357,10 +148,11 @@ read_architecture(Parsing *self, const char *key, const char *value)
 {
 	self->entry->arch = arch_from_efi_suffix(value);
 	if (self->entry->arch == DPS_ARCH_NONE)
-		add_problem(self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
-			    "line %u: %s %.128s: is no name that UEFI has (x64, ia32, aa64, arm, "
-			    "riscv64, …): no loader shows the entry",
-			    self->line, key, value);
+		dps_bls_problems_add(
+			self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
+			"line %u: %s %.128s: is no name that UEFI has (x64, ia32, aa64, arm, "
+			"riscv64, …): no loader shows the entry",
+			self->line, key, value);
 
 	g_free(self->entry->architecture);
 	self->entry->architecture = g_strdup(value);
@@ -377,10 +169,11 @@ read_loader(Parsing *self, const char *key, const char *value)
 	char *path;
 
 	if (entry->loader != DPS_BLS_LOADER_NONE && entry->loader != loader) {
-		add_problem(entry->problems, DPS_BLS_PROBLEM_CONFLICT, self->line,
-			    "line %u: %s stands beside another kind of loader: no loader shows "
-			    "the entry",
-			    self->line, key);
+		dps_bls_problems_add(
+			entry->problems, DPS_BLS_PROBLEM_CONFLICT, self->line,
+			"line %u: %s stands beside another kind of loader: no loader shows "
+			"the entry",
+			self->line, key);
 		if (entry->hidden == DPS_BLS_SHOWN)
 			entry->hidden = DPS_BLS_HIDDEN_CONFLICT;
 		return;
@@ -417,9 +210,10 @@ read_extra(Parsing *self, const char *key, const char *value)
 		if (g_str_has_suffix(path, suffixes[i]))
 			return;
 
-	add_problem(self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
-		    "line %u: %s %.128s: ends with none of .cred, .sysext.raw, .confext.raw",
-		    self->line, key, value);
+	dps_bls_problems_add(
+		self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
+		"line %u: %s %.128s: ends with none of .cred, .sysext.raw, .confext.raw",
+		self->line, key, value);
 }
 
 static void
@@ -451,8 +245,8 @@ read_profile(Parsing *self, const char *key, const char *value)
 	if (g_ascii_string_to_unsigned(value, 10, 0, G_MAXUINT, &number, NULL))
 		self->entry->profile = (guint)number;
 	else
-		add_problem(self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
-			    "line %u: %s %.128s: is no number", self->line, key, value);
+		dps_bls_problems_add(self->entry->problems, DPS_BLS_PROBLEM_BAD_VALUE, self->line,
+				     "line %u: %s %.128s: is no number", self->line, key, value);
 }
 
 /* UAPI.1, "Type #1 Boot Loader Entry Keys". */
@@ -487,19 +281,20 @@ read_line(Parsing *self, const char *key, const char *value)
 	while (i < G_N_ELEMENTS(keys) && strcmp(key, keys[i].key) != 0)
 		i++;
 	if (i == G_N_ELEMENTS(keys)) {
-		add_problem(problems, DPS_BLS_PROBLEM_UNKNOWN_KEY, self->line,
-			    "line %u: key %.64s is not known", self->line, key);
+		dps_bls_problems_add(problems, DPS_BLS_PROBLEM_UNKNOWN_KEY, self->line,
+				     "line %u: key %.64s is not known", self->line, key);
 		return;
 	}
 	if (!value || *value == '\0') {
 		if (!keys[i].may_be_empty)
-			add_problem(problems, DPS_BLS_PROBLEM_NO_VALUE, self->line,
-				    "line %u: %s has no value", self->line, key);
+			dps_bls_problems_add(problems, DPS_BLS_PROBLEM_NO_VALUE, self->line,
+					     "line %u: %s has no value", self->line, key);
 		return;
 	}
 	if (!keys[i].is_repeatable && !g_hash_table_add(self->seen, (gpointer)keys[i].key))
-		add_problem(problems, DPS_BLS_PROBLEM_REPEATED, self->line,
-			    "line %u: %s is there before: the last one counts", self->line, key);
+		dps_bls_problems_add(problems, DPS_BLS_PROBLEM_REPEATED, self->line,
+				     "line %u: %s is there before: the last one counts", self->line,
+				     key);
 
 	keys[i].read(self, key, value);
 }
@@ -516,8 +311,8 @@ dps_bls_entry_parse(const char *file_name, const char *text, size_t size)
 
 	size = MIN(size, DPS_BLS_MAX_FILE_SIZE);
 	if (memchr(text, '\0', size) || !g_utf8_validate(text, (gssize)size, NULL))
-		add_problem(entry->problems, DPS_BLS_PROBLEM_NOT_TEXT, 0,
-			    "the file is no UTF-8 text");
+		dps_bls_problems_add(entry->problems, DPS_BLS_PROBLEM_NOT_TEXT, 0,
+				     "the file is no UTF-8 text");
 
 	lines = dps_lines_over(text, size, " \t");
 	while (dps_lines_next(&lines, &key, &value)) {
@@ -530,8 +325,8 @@ dps_bls_entry_parse(const char *file_name, const char *text, size_t size)
 	if (options->len > 0)
 		entry->options = g_strdup(options->str);
 	if (entry->loader == DPS_BLS_LOADER_NONE) {
-		add_problem(entry->problems, DPS_BLS_PROBLEM_NO_LOADER, 0,
-			    "none of linux, efi, uki, uki-url is there");
+		dps_bls_problems_add(entry->problems, DPS_BLS_PROBLEM_NO_LOADER, 0,
+				     "none of linux, efi, uki, uki-url is there");
 		if (entry->hidden == DPS_BLS_SHOWN)
 			entry->hidden = DPS_BLS_HIDDEN_NO_LOADER;
 	}
@@ -724,161 +519,4 @@ dps_bls_select_default(GPtrArray *entries, const char *pattern)
 			return (int)i;
 	}
 	return -1;
-}
-
-static gboolean
-is_loader_conf_key(const char *key)
-{
-	/* loader.conf(5) of systemd 262. */
-	static const char *const known[] = {
-		"default",
-		"preferred",
-		"timeout",
-		"editor",
-		"auto-entries",
-		"auto-firmware",
-		"auto-reboot",
-		"auto-poweroff",
-		"beep",
-		"console-mode",
-		"log-level",
-		"reboot-for-bitlocker",
-		"random-seed-mode",
-		"reboot-on-error",
-		"secure-boot-enroll",
-		"secure-boot-enroll-action",
-		"secure-boot-enroll-timeout-sec",
-	};
-
-	for (guint i = 0; i < G_N_ELEMENTS(known); i++)
-		if (strcmp(key, known[i]) == 0)
-			return TRUE;
-
-	return FALSE;
-}
-
-void
-dps_loader_conf_parse(const char *text, size_t size, DpsLoaderConf *out)
-{
-	DpsLines lines = dps_lines_over(text, MIN(size, DPS_BLS_MAX_FILE_SIZE), " \t");
-	DpsLoaderConf conf = {
-		.problems = g_ptr_array_new_with_free_func((GDestroyNotify)problem_free),
-	};
-	const struct {
-		const char *key;
-		char **field;
-	} fields[] = {
-		{ "default", &conf.default_pattern },
-		{ "preferred", &conf.preferred },
-		{ "timeout", &conf.timeout },
-	};
-	char *key, *value;
-
-	while (dps_lines_next(&lines, &key, &value)) {
-		if (!is_loader_conf_key(key))
-			add_problem(conf.problems, DPS_BLS_PROBLEM_UNKNOWN_KEY, lines.number,
-				    "line %u: key %.64s is not known", lines.number, key);
-		else if (!value || *value == '\0')
-			add_problem(conf.problems, DPS_BLS_PROBLEM_NO_VALUE, lines.number,
-				    "line %u: %s has no value", lines.number, key);
-		else if (strcmp(key, "default") == 0 && *value == '@' &&
-			 g_ascii_strcasecmp(value, "@saved") != 0)
-			add_problem(conf.problems, DPS_BLS_PROBLEM_BAD_VALUE, lines.number,
-				    "line %u: %s %.128s: is ignored: only @saved may start with @",
-				    lines.number, key, value);
-		else
-			for (guint i = 0; value && i < G_N_ELEMENTS(fields); i++)
-				if (strcmp(key, fields[i].key) == 0) {
-					g_free(*fields[i].field);
-					*fields[i].field = g_steal_pointer(&value);
-				}
-		g_free(key);
-		g_free(value);
-	}
-	*out = conf;
-}
-
-void
-dps_loader_conf_clear(DpsLoaderConf *conf)
-{
-	g_clear_pointer(&conf->default_pattern, g_free);
-	g_clear_pointer(&conf->preferred, g_free);
-	g_clear_pointer(&conf->timeout, g_free);
-	g_clear_pointer(&conf->problems, g_ptr_array_unref);
-}
-
-DpsBlsSrel
-dps_bls_srel_parse(const char *text, size_t size)
-{
-	g_autofree char *word = g_strndup(text, MIN(size, 64));
-
-	return strcmp(g_strstrip(word), "type1") == 0 ? DPS_BLS_SREL_TYPE1 : DPS_BLS_SREL_FOREIGN;
-}
-
-static void
-shim_csv_line_free(DpsShimCsvLine *line)
-{
-	g_free(line->file);
-	g_free(line->label);
-	g_free(line->options);
-	g_free(line);
-}
-
-/* (transfer full) (nullable): UTF-16LE as UTF-8, without a byte order mark */
-static char *
-read_utf16(const uint8_t *bytes, size_t size)
-{
-	g_autofree gunichar2 *units = NULL;
-	size_t n = size / 2;
-	char *text;
-
-	if (size % 2 != 0)
-		return NULL;
-
-	units = g_new(gunichar2, n + 1);
-	for (size_t i = 0; i < n; i++)
-		units[i] = (gunichar2)(bytes[2 * i] | bytes[2 * i + 1] << 8);
-	units[n] = 0;
-
-	text = g_utf16_to_utf8(units + (n > 0 && units[0] == 0xfeff), -1, NULL, NULL, NULL);
-	return text;
-}
-
-GPtrArray *
-dps_shim_csv_parse(const void *bytes, size_t size, GError **error)
-{
-	g_autofree char *text = read_utf16(bytes, MIN(size, DPS_BLS_MAX_FILE_SIZE));
-	g_autoptr(GPtrArray) lines =
-		g_ptr_array_new_with_free_func((GDestroyNotify)shim_csv_line_free);
-	char *line, *rest;
-
-	if (!text)
-		return dps_throw_null(error, DPS_ERROR_CORRUPT, "is no UTF-16LE text");
-
-	for (rest = text; (line = strsep(&rest, "\r\n"));) {
-		g_auto(GStrv) fields = NULL;
-		DpsShimCsvLine *parsed;
-		guint n;
-
-		if (*g_strstrip(line) == '\0')
-			continue;
-		fields = g_strsplit(line, ",", 4);
-		n = g_strv_length(fields);
-		if (n < 2 || *fields[0] == '\0' || *fields[1] == '\0')
-			return dps_throw_null(error, DPS_ERROR_CORRUPT,
-					      "line %u has no file and label: "
-					      "file,label,options,comment is needed",
-					      lines->len + 1);
-
-		parsed = g_new(DpsShimCsvLine, 1);
-		parsed->file = dps_text_clean(fields[0], strlen(fields[0]));
-		parsed->label = dps_text_clean(fields[1], strlen(fields[1]));
-		parsed->options =
-			n > 2 ? dps_text_clean(fields[2], strlen(fields[2])) : g_strdup("");
-		g_ptr_array_add(lines, parsed);
-	}
-	if (lines->len == 0)
-		return dps_throw_null(error, DPS_ERROR_CORRUPT, "has no line");
-
-	return g_steal_pointer(&lines);
 }

@@ -2,60 +2,20 @@
 #pragma once
 
 #include <dps/types.h>
+#include "format/bls-name.h"
+#include "format/bls-problem.h"
+#include "format/loader-conf.h"
+#include "format/shim-csv.h"
 #include "format/uki.h"
 #include "format/version.h"
 
 /*
  * Boot entries as the Boot Loader Specification has them and as systemd-boot and bootctl read
- * them; loader.conf and entries.srel beside them.  Strings that come from files are valid UTF-8
- * without control characters.
+ * them.  What lies beside them has files of its own: loader-conf, shim-csv.  Strings that come from
+ * files are valid UTF-8 without control characters.
  *
- * Source: UAPI.1, UAPI.10; systemd-boot(7), loader.conf(5).
+ * Source: UAPI.1, UAPI.10; systemd-boot(7).
  */
-
-/* A larger text file is no boot entry: none of the readers has a use for it. */
-#define DPS_BLS_MAX_FILE_SIZE (1024 * 1024)
-
-/**
- * dps_bls_glob:
- * @pattern: a pattern with `*`, `?` and `[…]`
- * @text: an entry's id
- *
- * Returns: whether @text matches, in either case; bounded in time for any pattern
- */
-gboolean dps_bls_glob(const char *pattern, const char *text);
-
-/* An entry's file name without its boot counter: "name+LEFT[-DONE].SUFFIX".  A value. */
-typedef struct {
-	char *id; /* "name.conf", "name.efi" */
-	gboolean is_counted;
-	guint tries_left, tries_done;
-} DpsBlsName;
-
-/**
- * dps_bls_name_parse:
- * @name: a file name, without directory
- * @suffix: ".conf" or ".efi"
- * @out: (out): clear it with dps_bls_name_clear()
- *
- * The last "+" counts, and only when nothing but the suffix comes after the numbers.
- */
-void dps_bls_name_parse(const char *name, const char *suffix, DpsBlsName *out);
-void dps_bls_name_clear(DpsBlsName *name);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DpsBlsName, dps_bls_name_clear)
-
-/* Whether bootctl takes @name: at most 255 of A-Z a-z 0-9 + - _ . @ */
-gboolean dps_bls_name_is_valid(const char *name);
-
-/**
- * dps_bls_path_normalise:
- * @path: a path of an entry
- *
- * Returns: (transfer full) (nullable): @path from the root of its partition, without a slash in
- *   front, doubled slashes and "."; %NULL when it has "..", ends with a slash, is empty or longer
- *   than any path
- */
-char *dps_bls_path_normalise(const char *path);
 
 typedef enum {
 	DPS_BLS_TYPE1 = 1, /* loader/entries/NAME.conf */
@@ -84,25 +44,6 @@ typedef enum {
 	DPS_BLS_HIDDEN_NOT_PE,	      /* type #2: no PE file, or cut off in its headers */
 	DPS_BLS_HIDDEN_NO_OS_RELEASE, /* type #2: no .osrel, or no name in it */
 } DpsBlsHidden;
-
-/* What is wrong with one line or the whole of an entry. */
-typedef enum {
-	DPS_BLS_PROBLEM_UNKNOWN_KEY,
-	DPS_BLS_PROBLEM_NO_VALUE,
-	DPS_BLS_PROBLEM_BAD_PATH,  /* ignored by bootctl */
-	DPS_BLS_PROBLEM_BAD_VALUE, /* machine-id, profile, extra: not of their form */
-	DPS_BLS_PROBLEM_REPEATED,  /* a key that may be there once; the last one counts */
-	DPS_BLS_PROBLEM_CONFLICT,  /* two kinds of loader */
-	DPS_BLS_PROBLEM_NO_LOADER,
-	DPS_BLS_PROBLEM_BAD_NAME, /* the file's name: bootctl ignores it */
-	DPS_BLS_PROBLEM_NOT_TEXT, /* NUL or bytes that are no UTF-8 */
-} DpsBlsProblemKind;
-
-typedef struct {
-	DpsBlsProblemKind kind;
-	guint line;    /* 0: about the file */
-	char *message; /* one line, without the file's name */
-} DpsBlsProblem;
 
 /* One entry.  A value on the heap, freed with dps_bls_entry_free(). */
 typedef struct {
@@ -192,43 +133,3 @@ int dps_bls_entry_compare(const DpsBlsEntry *a, const DpsBlsEntry *b);
  * Returns: the index of the entry that starts by itself, -1 when none does
  */
 int dps_bls_select_default(GPtrArray *entries, const char *pattern);
-
-/* loader.conf.  A value. */
-typedef struct {
-	char *default_pattern; /* NULL: not given, or not understood */
-	char *preferred;       /* systemd-boot 262 and newer */
-	char *timeout;
-	GPtrArray *problems; /* (element-type DpsBlsProblem): unknown keys, keys without a value */
-} DpsLoaderConf;
-
-void dps_loader_conf_parse(const char *text, size_t size, DpsLoaderConf *out);
-void dps_loader_conf_clear(DpsLoaderConf *conf);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DpsLoaderConf, dps_loader_conf_clear)
-
-/* Who writes to loader/entries: the content of loader/entries.srel. */
-typedef enum {
-	DPS_BLS_SREL_TYPE1 = 0, /* whoever follows the specification */
-	DPS_BLS_SREL_FOREIGN,	/* somebody else: GRUB's own scripts */
-} DpsBlsSrel;
-
-DpsBlsSrel dps_bls_srel_parse(const char *text, size_t size);
-
-/*
- * shim's BOOT<ARCH>.CSV: UTF-16LE lines "file,label,options,comment" that fallback makes boot
- * entries of.
- */
-typedef struct {
-	char *file;    /* beside the CSV file */
-	char *label;   /* what firmware shows */
-	char *options; /* may be "" */
-} DpsShimCsvLine;
-
-/**
- * dps_shim_csv_parse:
- * @bytes: a CSV file
- * @size: bytes, at most %DPS_BLS_MAX_FILE_SIZE are looked at
- * @error: %DPS_ERROR_CORRUPT: not UTF-16LE, or a line without file and label
- *
- * Returns: (transfer full) (element-type DpsShimCsvLine): the lines, at least one; %NULL on failure
- */
-GPtrArray *dps_shim_csv_parse(const void *bytes, size_t size, GError **error);
