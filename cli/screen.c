@@ -231,6 +231,7 @@ show_in_pager(Screen *self)
 {
 	const char *pager = g_getenv("PAGER");
 	g_auto(GStrv) environment = g_get_environ();
+	g_autofree char *less = pager ? NULL : g_find_program_in_path("less");
 	const char *argv[] = { "/bin/sh", "-c", pager ? pager : "less", NULL };
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, before;
 	GPid pid;
@@ -238,7 +239,7 @@ show_in_pager(Screen *self)
 
 	if (pager && (!*pager || strcmp(pager, "cat") == 0))
 		return FALSE;
-	if (!pager && !g_find_program_in_path("less"))
+	if (!pager && !less)
 		return FALSE;
 
 	/* Colours through, no pager for what fits, the text stays on the screen; and who runs us

@@ -37,7 +37,7 @@ swap_fields(const uint8_t from[DPS_GUID_SIZE], uint8_t to[DPS_GUID_SIZE])
 DpsGuid
 dps_guid_from_gpt(const uint8_t raw[DPS_GUID_SIZE])
 {
-	DpsGuid guid;
+	DpsGuid guid = { { 0 } };
 
 	swap_fields(raw, guid.bytes);
 	return guid;

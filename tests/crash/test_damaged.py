@@ -88,17 +88,17 @@ CASES = [
     Case("backup header", lambda i: i.flip(i.last, 60), "gpt-backup-misplaced", 0, "backup"),
     Case("backup entries", lambda i: i.flip(i.last - 32, 60), "gpt-backup-misplaced", 0, "backup"),
     Case("both headers", lambda i: (i.flip(1, 60), i.flip(i.last, 60)), "gpt-primary-bad", 3, "table"),  # type: ignore[func-returns-value]
-    Case("copies differ", lambda i: (i.flip(i.last - 32, 60), i.seal(i.last)), "", 0, "backup"),  # type: ignore[func-returns-value]
-    Case("grown", lambda i: i.bytes.extend(bytes(1 << 20)), "", 0),
-    Case("cut off", lambda i: i.bytes.__delitem__(slice(-(1 << 20), None)), "", 3),
-    Case("hybrid", hybrid, "", 0),
-    Case("overlapping", lambda i: i.entry(2, 40, "<Q", 14400), "", 3, "partition 2"),
-    Case("outside", lambda i: i.entry(6, 40, "<Q", 1 << 40), "", 3, "partition 6"),
-    Case("backwards", lambda i: i.entry(6, 32, "<QQ", 9000, 8000), "", 3, "partition 6"),
+    Case("copies differ", lambda i: (i.flip(i.last - 32, 60), i.seal(i.last)), "gpt-copies-differ", 0, "backup"),  # type: ignore[func-returns-value]
+    Case("grown", lambda i: i.bytes.extend(bytes(1 << 20)), "gpt-backup-misplaced", 0),
+    Case("cut off", lambda i: i.bytes.__delitem__(slice(-(1 << 20), None)), "gpt-primary-bad", 3),
+    Case("hybrid", hybrid, "hybrid-mbr", 0),
+    Case("overlapping", lambda i: i.entry(2, 40, "<Q", 14400), "gpt-overlap", 3, "partition 2"),
+    Case("outside", lambda i: i.entry(6, 40, "<Q", 1 << 40), "gpt-overlap", 3, "partition 6"),
+    Case("backwards", lambda i: i.entry(6, 32, "<QQ", 9000, 8000), "gpt-primary-bad", 3, "partition 6"),
     Case("huge count", lambda i: i.header(80, "<I", 0xFFFFFFFF), "gpt-primary-bad", 3),
     Case("entries of 1 byte", lambda i: i.header(84, "<I", 1), "gpt-primary-bad", 3),
     Case("header of 4 GiB", lambda i: i.header(12, "<I", 0xFFFFFFFF), "gpt-primary-bad", 3),
-    Case("no protective MBR", lambda i: i.bytes.__setitem__(slice(440, 512), bytes(72)), "", 3),
+    Case("no protective MBR", lambda i: i.bytes.__setitem__(slice(440, 512), bytes(72)), "gpt-primary-bad", 3),
 ]
 
 
