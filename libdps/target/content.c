@@ -135,6 +135,22 @@ may_be_zfs(const DpsRegion *region)
 	return FALSE;
 }
 
+static blkid_probe
+new_probe(const DpsRegion *region, char **names)
+{
+	g_autoptr(Probe) probe = blkid_new_probe();
+
+	if (!probe || blkid_probe_set_device(probe, region->fd, (blkid_loff_t)region->start,
+					     (blkid_loff_t)region->size) != 0)
+		return NULL;
+
+	blkid_probe_enable_superblocks(probe, 1);
+	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID |
+							 BLKID_SUBLKS_LABEL);
+	blkid_probe_filter_superblocks_type(probe, BLKID_FLTR_ONLYIN, names);
+	return g_steal_pointer(&probe);
+}
+
 gboolean
 dps_content_probe(const DpsRegion *region, DpsContent *out, GError **error)
 {
@@ -142,7 +158,7 @@ dps_content_probe(const DpsRegion *region, DpsContent *out, GError **error)
 	char *names[G_N_ELEMENTS(signatures) + 1] = { NULL };
 	g_autoptr(Probe) probe = NULL;
 	DpsContent content = { 0 };
-	int found;
+	int found = -1;
 
 	g_assert(region->fd >= 0);
 
@@ -156,18 +172,15 @@ dps_content_probe(const DpsRegion *region, DpsContent *out, GError **error)
 		if (strcmp(signatures[i].name, ZFS) != 0 || may_be_zfs(region))
 			names[n++] = (char *)(uintptr_t)signatures[i].name;
 
-	errno = 0;
-	probe = blkid_new_probe();
-	if (!probe || blkid_probe_set_device(probe, region->fd, (blkid_loff_t)region->start,
-					     (blkid_loff_t)region->size) != 0)
-		return dps_throw_errno(error, errno ? errno : EIO, "look for file systems");
-	blkid_probe_enable_superblocks(probe, 1);
-	blkid_probe_set_superblocks_flags(probe, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_UUID |
-							 BLKID_SUBLKS_LABEL);
-	blkid_probe_filter_superblocks_type(probe, BLKID_FLTR_ONLYIN, names);
-
-	errno = 0;
-	found = blkid_do_safeprobe(probe);
+	/* libblkid does not read on after a signal: ask it again, a few times. */
+	for (guint tries = 0; tries < 8; tries++) {
+		g_clear_pointer(&probe, blkid_free_probe);
+		errno = 0;
+		probe = new_probe(region, names);
+		found = probe ? blkid_do_safeprobe(probe) : -1;
+		if (found >= 0 || found == -2 || errno != EINTR)
+			break;
+	}
 	switch (found) {
 	case 0:
 		content.type = dup_value(probe, "TYPE");

@@ -271,7 +271,8 @@ read_disk(DpsMedium *medium, guint sector_size, GError **error)
 
 	reading->problem = compare_with_libfdisk(medium, reading->gpt);
 	if (reading->problem) {
-		/* Our reads go on after a signal or a short read; libfdisk's give up: ask it again. */
+		/* Our reads go on after a signal or a short read; libfdisk's give up: ask it again.
+		 */
 		g_free(reading->problem);
 		reading->problem = compare_with_libfdisk(medium, reading->gpt);
 	}
