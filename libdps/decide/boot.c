@@ -315,7 +315,7 @@ read_grub_cfg(DpsBoot *self, DpsBootPart *part, const char *path)
 }
 
 static void
-read_grub(DpsBoot *self, DpsBootPart *part)
+read_grub(DpsBoot *self, DpsBootPart *part, const char *prefix)
 {
 	static const char *const paths[] = {
 		"/grub/grub.cfg",
@@ -324,9 +324,24 @@ read_grub(DpsBoot *self, DpsBootPart *part)
 		"/boot/grub2/grub.cfg",
 	};
 
-	for (guint i = 0; i < G_N_ELEMENTS(paths); i++)
-		if (dps_boot_exists(part, paths[i]))
-			read_grub_cfg(self, part, paths[i]);
+	for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
+		g_autofree char *path = g_strconcat(prefix, paths[i], NULL);
+
+		if (dps_boot_exists(part, path))
+			read_grub_cfg(self, part, path);
+	}
+}
+
+/* GRUB's files below one directory of a partition that only GRUB reads. */
+static void
+read_below(DpsBoot *self, DpsBootPart *part, const char *prefix)
+{
+	g_autofree char *own = g_strconcat(prefix, "/loader/entries", NULL);
+	g_autofree char *boot = g_strconcat(prefix, "/boot/loader/entries", NULL);
+
+	read_type1(self, part, own);
+	read_type1(self, part, boot);
+	read_grub(self, part, prefix);
 }
 
 /* Partitions that no firmware reads and GRUB does: its menu, or BLS entries, may be there. */
@@ -350,9 +365,13 @@ read_others(DpsBoot *self, DpsDisk *disk)
 			continue;
 		}
 		g_ptr_array_add(self->others, part);
-		read_type1(self, part, "/loader/entries");
-		read_type1(self, part, "/boot/loader/entries");
-		read_grub(self, part);
+		read_below(self, part, "");
+		/* The subvolumes that distributions put root in, below the one that is mounted. */
+		if (partition->btrfs) {
+			read_below(self, part, "/root");
+			read_below(self, part, "/@");
+			read_below(self, part, "/@rootfs");
+		}
 	}
 }
 
@@ -391,10 +410,10 @@ dps_boot_read(DpsDisk *disk, DpsTree *tree)
 	read_fallbacks(self);
 	read_type1(self, &self->esp, "/loader/entries");
 	read_type2(self, &self->esp);
-	read_grub(self, &self->esp);
+	read_grub(self, &self->esp, "");
 	read_type1(self, &self->xbootldr, "/loader/entries");
 	read_type2(self, &self->xbootldr);
-	read_grub(self, &self->xbootldr);
+	read_grub(self, &self->xbootldr, "");
 	read_others(self, disk);
 	return self;
 }

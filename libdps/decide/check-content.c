@@ -114,6 +114,7 @@ check_btrfs_no_default_subvol(DpsCheck *check)
 {
 	DpsPartition *root = dps_check_get_root(check);
 	const DpsSubvolume *expected, *current;
+	gboolean is_named;
 	uint64_t id;
 
 	if (!root || !root->btrfs || dps_btrfs_get_subvolumes(root->btrfs)->len == 0)
@@ -136,15 +137,16 @@ check_btrfs_no_default_subvol(DpsCheck *check)
 	if (id != DPS_BTRFS_TOP_LEVEL || !expected || expected->id == id)
 		return;
 
+	is_named = is_named_by_entries(check);
 	dps_check_report_as(
-		check, is_named_by_entries(check) ? DPS_SEVERITY_WARNING : DPS_SEVERITY_ERROR,
+		check,
+		is_named || check->boot->discovery == DPS_DISCOVERY_UNKNOWN ? DPS_SEVERITY_WARNING
+									    : DPS_SEVERITY_ERROR,
 		root->number, "dps-tag apply sets it",
 		"the default subvolume is the top level and root is in %s: systemd mounts the "
 		"top level, where no system is%s",
 		expected->path,
-		is_named_by_entries(check) ? ", unless rootflags= says otherwise, as every entry "
-					     "does"
-					   : "");
+		is_named ? ", unless rootflags= says otherwise, as every entry does" : "");
 }
 
 static void

@@ -176,6 +176,8 @@ def make_content(path, part, number):
             with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
                 write_tree(tree, part.files)
                 run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, "--rootdir", tree, path)
+    elif part.content == "xfs":  # without files: 300 MiB and more
+        run("mkfs.xfs", "-q", "-f", "-m", f"uuid={fs_uuid}", *label, path)
     elif part.content == "swap":
         run("mkswap", "-q", "-U", fs_uuid, *label, path)
     elif part.content == "crypto_LUKS":

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
 
@@ -69,16 +70,43 @@ def findings_from_array(pointer: Any) -> list[Finding]:
     ]
 
 
-def run_check(
-    disk: Any, tree: Union[Tree, PathLike, None], arch: Optional[ArchLike]
-) -> list[Finding]:
+@dataclass(frozen=True)
+class CheckOptions:
+    """What a check is to know beside the disk and the tree."""
+
+    arch: Optional[ArchLike] = None
+    keep_kernels: int = 2
+    """For how many kernels there must be room."""
+    only: Sequence[str] = ()
+    """Codes; nothing else is reported."""
+    ignore: Sequence[str] = ()
+    """Codes that are not reported."""
+    policy: Mapping[str, Union[Severity, str]] = field(default_factory=dict)
+    """Severities of one's own by code; "ignore" for none."""
+
+    def to_pointer(self) -> Any:
+        options = ffi.gc(lib.dps_check_options_new(), lib.dps_check_options_free)
+        lib.dps_check_options_set_arch(options, arch_number(self.arch))
+        if self.keep_kernels < 1:
+            raise ValueError("keep_kernels: at least 1")
+        lib.dps_check_options_set_keep_kernels(options, self.keep_kernels)
+        if self.only:
+            call(lib.dps_check_options_set_only, options, ",".join(self.only).encode())
+        if self.ignore:
+            call(lib.dps_check_options_set_ignore, options, ",".join(self.ignore).encode())
+        if self.policy:
+            lines = "".join(f"{code}={severity!s}\n" for code, severity in self.policy.items())
+            call(lib.dps_check_options_set_policy, options, lines.encode())
+        return options
+
+
+def run_check(disk: Any, tree: Union[Tree, PathLike, None], options: CheckOptions) -> list[Finding]:
     """dps_check() on a DpsDisk that the caller holds."""
-    options = ffi.gc(lib.dps_check_options_new(), lib.dps_check_options_free)
-    lib.dps_check_options_set_arch(options, arch_number(arch))
+    pointer = options.to_pointer()
     if tree is not None and not isinstance(tree, Tree):
         tree = Tree(tree)
     with tree._handle.use() if tree else contextlib.nullcontext(ffi.NULL) as tree_pointer:
-        found = call(lib.dps_check, disk, tree_pointer, options)
+        found = call(lib.dps_check, disk, tree_pointer, pointer)
         return findings_from_array(ffi.gc(found, lib.g_ptr_array_unref))
 
 
@@ -88,9 +116,15 @@ def check(
     tree: Union[Tree, PathLike, None] = None,
     arch: Optional[ArchLike] = None,
     sector_size: int = 0,
+    keep_kernels: int = 2,
+    only: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    policy: Optional[Mapping[str, Union[Severity, str]]] = None,
 ) -> list[Finding]:
     """What is worth saying about a disk, worst first.  Reads only."""
     from .disk import Disk
 
     with Disk(disk, sector_size=sector_size) as opened:
-        return opened.check(tree, arch=arch)
+        return opened.check(
+            tree, arch=arch, keep_kernels=keep_kernels, only=only, ignore=ignore, policy=policy
+        )

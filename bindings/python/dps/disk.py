@@ -6,7 +6,7 @@ from __future__ import annotations
 import enum
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Optional, Union
@@ -25,7 +25,7 @@ from ._ffi import (
     path_to_bytes,
     text,
 )
-from .check import Finding, run_check
+from .check import CheckOptions, Finding, Severity, run_check
 from .tree import Tree
 from .types import Arch, ArchLike, Flags, Role, Type, type_from_pointer
 
@@ -249,11 +249,22 @@ class Disk:
         return plan
 
     def check(
-        self, tree: Union[Tree, PathLike, None] = None, *, arch: Optional[ArchLike] = None
+        self,
+        tree: Union[Tree, PathLike, None] = None,
+        *,
+        arch: Optional[ArchLike] = None,
+        keep_kernels: int = 2,
+        only: Sequence[str] = (),
+        ignore: Sequence[str] = (),
+        policy: Optional[Mapping[str, Union[Severity, str]]] = None,
     ) -> list[Finding]:
-        """What is worth saying about this disk, worst first."""
+        """What is worth saying about this disk, worst first.
+
+        only and ignore are codes; policy gives codes severities of one's own, or "ignore".
+        """
+        options = CheckOptions(arch, keep_kernels, only, ignore, policy or {})
         with self._handle.use() as pointer:
-            return run_check(pointer, tree, arch)
+            return run_check(pointer, tree, options)
 
     def to_dict(self) -> dict[str, Any]:
         """The disk as it is in every JSON document."""

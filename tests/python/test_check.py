@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""disk.check() and its options."""
+
+import dps
+import makedisk
+import pytest
+from makedisk import Partition
+
+
+@pytest.fixture(scope="module", name="bad")
+def bad_fixture(tmp_path_factory):
+    return makedisk.make(tmp_path_factory.mktemp("check") / "bad.raw", [
+        Partition(size=8, content="ext4", type=makedisk.ROOT_X86_64),
+        Partition(size=8, content="ext4", type=makedisk.ROOT_X86_64),
+    ])
+
+
+def codes(findings):
+    return {finding.code for finding in findings}
+
+
+def test_only_and_ignore(bad):
+    with dps.Disk(bad) as disk:
+        everything = codes(disk.check())
+        assert {"esp-missing", "root-multiple", "dps-summary"} <= everything
+        assert codes(disk.check(only=["esp-missing"])) == {"esp-missing"}
+        assert codes(disk.check(ignore=["esp-missing", "dps-summary"])) == everything - {"esp-missing", "dps-summary"}
+    assert codes(dps.check(bad, only=["root-multiple"])) == {"root-multiple"}
+
+
+def test_policy(bad):
+    found = {f.code: f.severity for f in dps.check(bad, policy={"esp-missing": dps.Severity.INFO, "root-multiple": "error"})}
+    assert found["esp-missing"] is dps.Severity.INFO and found["root-multiple"] is dps.Severity.ERROR
+    assert "esp-missing" not in codes(dps.check(bad, policy={"esp-missing": "ignore"}))
+
+
+@pytest.mark.parametrize("options", [{"only": ["no-such"]}, {"ignore": ["no-such"]}, {"policy": {"no-such": "error"}},
+                                     {"policy": {"esp-missing": "awful"}}])
+def test_what_is_no_code_is_refused(bad, options):
+    with pytest.raises(dps.Error):
+        dps.check(bad, **options)
+
+
+def test_room_for_no_kernel_is_refused(bad):
+    with pytest.raises(ValueError):
+        dps.check(bad, keep_kernels=0)
