@@ -102,7 +102,7 @@ class Bench:
             initrd.with_payload(shop.installer(), payload, ram_disk)
             console = shop.platform["console"]
             installer = qemu.DirectKernel(
-                shop.kernel, ram_disk, f"console={console} panic=-1 quiet"
+                shop.kernel, ram_disk, f"console={console} panic=-1 no_timer_check quiet"
             )
             drive = qemu.Drive(disk, "virtio", keep=True)
             arch = case.recipe.arch
