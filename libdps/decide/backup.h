@@ -6,7 +6,7 @@
 
 /*
  * A backup is a plan turned round: what was changed, from what, to what, on which disk.  The file
- * is JSON that people can read; its form is docs/schema/backup.json.
+ * is JSON that people can read; backup.c has its keys.
  */
 
 /* Which partition a change was made to, so that undo finds the same one. */

@@ -4,8 +4,6 @@
 #include <dps/types.h>
 #include "format/bls-name.h"
 #include "format/bls-problem.h"
-#include "format/loader-conf.h"
-#include "format/shim-csv.h"
 #include "format/uki.h"
 #include "format/version.h"
 

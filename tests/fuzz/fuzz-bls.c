@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fuzz.h"
 #include "format/bls.h"
+#include "format/loader-conf.h"
+#include "format/shim-csv.h"
 
 #include <string.h>
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/bls.h"
+#include "format/loader-conf.h"
+#include "format/shim-csv.h"
 #include "ground/error.h"
 #include "make-pe.h"
 
