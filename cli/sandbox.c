@@ -27,7 +27,7 @@
 #define MEMORY_MAX ((rlim_t)1 << 30)
 
 /* What is shown of thousands of images is below this; more is a bomb. */
-#define OUTPUT_MAX (256u * 1024 * 1024)
+#define OUTPUT_MAX ((gsize)256 * 1024 * 1024)
 
 #if defined(__SANITIZE_ADDRESS__)
 #define HAS_SANITIZER 1
@@ -299,7 +299,8 @@ finish(GArray *program, uint32_t action)
 static size_t
 argument(guint n)
 {
-	return offsetof(struct seccomp_data, args) + 8 * n + (G_BYTE_ORDER == G_BIG_ENDIAN ? 4 : 0);
+	return offsetof(struct seccomp_data, args) + (size_t)8 * n +
+	       (G_BYTE_ORDER == G_BIG_ENDIAN ? 4 : 0);
 }
 
 /* When the call is @number: allowed when its argument has all of @set and nothing of @clear. */
