@@ -73,9 +73,11 @@ apply_plan(const Options *options, Screen *screen, const Target *target, DpsPlan
 	g_autoptr(GPtrArray) found = NULL;
 	g_autofree char *document = NULL;
 	int status = STATUS_OK;
+	guint n_told = 0;
 
 	if (!options->json) {
 		report_plan(screen, target, plan);
+		n_told = dps_plan_get_findings(plan)->len;
 		/* Who cannot be told what will happen may not want it to happen. */
 		if (!screen_flush(screen, error))
 			return -1;
@@ -106,20 +108,20 @@ apply_plan(const Options *options, Screen *screen, const Target *target, DpsPlan
 			status = STATUS_SAID_NO;
 	}
 
-	/* In text the plan's own findings were shown with the plan. */
+	/* In text the plan's own were shown with it; what writing added (udev) was not. */
+	for (guint i = n_told; i < dps_plan_get_findings(plan)->len; i++)
+		g_ptr_array_add(findings,
+				dps_finding_ref(g_ptr_array_index(dps_plan_get_findings(plan), i)));
+	if (found)
+		report_add_findings(findings, found);
+
 	if (options->json) {
-		report_add_findings(findings, dps_plan_get_findings(plan));
-		if (found)
-			report_add_findings(findings, found);
 		document = json_applied(plan, findings);
 		return finish(screen_write_document(screen, document, error), plan, status, error);
 	}
 
-	if (found) {
-		report_add_findings(findings, found);
-		if (findings->len > 0 && !screen->is_quiet)
-			screen_print(screen, "\n");
-		report_findings(screen, findings);
-	}
+	if (findings->len > 0 && !screen->is_quiet)
+		screen_print(screen, "\n");
+	report_findings(screen, findings);
 	return finish(screen_flush(screen, error), plan, status, error);
 }

@@ -69,7 +69,7 @@ def make_esp_files(directory: pathlib.Path) -> dict[str, bytes]:
     }
 
 
-def make_partitions(directory: pathlib.Path, mountable: bool) -> list[makedisk.Partition]:
+def make_partitions(directory: pathlib.Path) -> list[makedisk.Partition]:
     """Generic types everywhere, no default subvolume: what most installers leave today."""
     system = {
         **makedisk.TREE,
@@ -78,7 +78,7 @@ def make_partitions(directory: pathlib.Path, mountable: bool) -> list[makedisk.P
         "usr/bin/true": pathlib.Path("/usr/bin/true").read_bytes(),
     }
     root = makedisk.Partition(size=160, content="btrfs", label="system", files=system)
-    if mountable:
+    if makedisk.can_make_subvolumes():
         root.subvolumes = ("root", "home")
     return [
         makedisk.Partition(size=64, content="vfat", label="EFI", name="efi", files=make_esp_files(directory)),
@@ -147,11 +147,13 @@ def main(build: str) -> None:
     with tempfile.TemporaryDirectory(prefix="dps-demo-") as name:
         directory = pathlib.Path(name)
         say("Making a disk with sfdisk, mkfs.fat, mkfs.ext4 and mkfs.btrfs")
-        image = makedisk.make(directory / "disk.raw", make_partitions(directory, mountable))
+        image = makedisk.make(directory / "disk.raw", make_partitions(directory))
         if mountable:
             demo_as_root(dps_tag, image)
         else:
-            print("(an ordinary user, or no loop devices: on the image file, root in the top level of its btrfs)")
+            print("(an ordinary user, or no loop devices: on the image file)")
+            if not makedisk.can_make_subvolumes():
+                print("(this mkfs.btrfs makes no subvolumes without a mount: root is in the top level)")
             demo_as_user(dps_tag, image)
     say("demo: done: the disk was tagged, checked, and put back as it was")
     print("Try it on a disk of yours: dps-tag plan DISK")

@@ -544,6 +544,17 @@ def test_udev_not_updated_fires(tmp_path):
     assert "udev-not-updated" in codes(document["findings"])
 
 
+@needs_mounts
+def test_udev_not_updated_is_in_the_text(tmp_path):
+    if os.path.exists("/run/udev/control"):
+        pytest.skip("SKIP: udev runs here")
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC)])
+    with attached(image) as loop:
+        done = subprocess.run([DPS_TAG, "apply", loop, "root:x86_64=2", "--backup", "none", "--no-check"],
+                              capture_output=True, text=True, env=makedisk.path_of_tools(), check=True)
+    assert "udev-not-updated" in done.stdout
+
+
 def test_udev_not_updated_silent(tmp_path):
     image = makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC)])
     document = dps_tag("apply", image, "root:x86_64=2")

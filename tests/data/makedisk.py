@@ -92,6 +92,15 @@ def can_mount():
     return "btrfs" in pathlib.Path("/proc/filesystems").read_text()
 
 
+@functools.lru_cache(maxsize=None)
+def can_make_subvolumes():
+    """Whether btrfs subvolumes can be made: by mounting, or by mkfs.btrfs itself (6.12 and newer)."""
+    if can_mount():
+        return True
+    usage = subprocess.run(["mkfs.btrfs", "--help"], env=path_of_tools(), capture_output=True, text=True)
+    return "--subvol" in usage.stdout + usage.stderr
+
+
 def write_tree(directory, files):
     for name, what in files.items():
         path = pathlib.Path(directory, name)
@@ -164,7 +173,15 @@ def make_content(path, part, number):
             write_tree(tree, part.files)
             run("mkfs.ext4", "-q", "-F", *part.mkfs, "-U", fs_uuid, *label, "-d", tree, path)
     elif part.content == "btrfs":
-        if part.subvolumes:
+        if part.subvolumes and not can_mount():
+            with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
+                for name in part.subvolumes:
+                    pathlib.Path(tree, name).mkdir()
+                write_tree(pathlib.Path(tree, part.subvolumes[0]), part.files)
+                words = [word for name in part.subvolumes
+                         for word in ("--subvol", f"default:{name}" if name == part.default else name)]
+                run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, "--rootdir", tree, *words, path)
+        elif part.subvolumes:
             run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, path)
             with mounted(path) as top:
                 for name in part.subvolumes:
