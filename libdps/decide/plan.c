@@ -317,7 +317,8 @@ why_not(DpsRole role, DpsPartition *partition)
 	if (content->kind == DPS_CONTENT_SWAP)
 		return "swap space is no file system: use swap=N";
 
-	if ((role == DPS_ROLE_ROOT || role == DPS_ROLE_USR) && g_strcmp0(content->type, "vfat") == 0)
+	if ((role == DPS_ROLE_ROOT || role == DPS_ROLE_USR) &&
+	    g_strcmp0(content->type, "vfat") == 0)
 		return "FAT holds no Linux system: choose another partition";
 
 	if (role == DPS_ROLE_ESP && g_strcmp0(content->type, "vfat") != 0)

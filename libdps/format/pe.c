@@ -350,8 +350,9 @@ dps_pe_read_section(const DpsRegion *region, const DpsPeSection *section, size_t
 #define ARM_MAGIC 0x016f2818u
 #define ZBOOT_MAGIC_OFFSET 4 /* drivers/firmware/efi/libstub/zboot-header.S */
 
-#define X86_MAGIC_OFFSET 0x202 /* Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header"   \
-				*/
+#define X86_MAGIC_OFFSET                                                                           \
+	0x202 /* Documentation/arch/x86/boot.rst, "The Real-Mode Kernel Header"                    \
+	       */
 #define X86_PROTOCOL 0x206
 #define X86_VERSION_POINTER 0x20e /* less 0x200 */
 #define X86_LOAD_FLAGS 0x236

@@ -62,7 +62,8 @@ DPS_API const char *dps_tree_get_machine_id(DpsTree *tree);
  * @tree: a tree
  * @path: (out) (transfer full) (nullable): the device node of the disk that holds its root;
  *   %NULL when the tree is on no disk
- * @why: (out) (optional) (transfer full) (nullable): when @path is %NULL: what it is on instead, one line
+ * @why: (out) (optional) (transfer full) (nullable): when @path is %NULL: what it is on instead,
+ * one line
  * @error: %DPS_ERROR_AMBIGUOUS: it is on several disks; %DPS_ERROR_UNSUPPORTED: on something that
  *   is no partition (LVM, RAID), which is named; %DPS_ERROR_NOT_FOUND: its node is not there
  *
