@@ -52,7 +52,9 @@ def count(test: dict) -> tuple[int, int, int, list[str]]:
 
 
 def main(build: str) -> int:
-    log = pathlib.Path(build, "meson-logs", "testlog.json")
+    # Its name has the test setup in it (testlog-everything.json).
+    logs = pathlib.Path(build, "meson-logs").glob("testlog*.json")
+    log = max(logs, key=lambda path: path.stat().st_mtime)
     totals = [0, 0, 0]
     skips: list[str] = []
     for line in log.read_text(encoding="utf-8").splitlines():
