@@ -194,14 +194,6 @@ assignment_parse(const char *text, GError **error)
 	return g_steal_pointer(&self);
 }
 
-/* Of these a disk may have several. */
-static gboolean
-may_repeat(DpsRole role)
-{
-	return role == DPS_ROLE_SWAP || role == DPS_ROLE_LINUX_GENERIC ||
-	       role == DPS_ROLE_USER_HOME || role == DPS_ROLE_SAME;
-}
-
 GPtrArray *
 assignment_parse_all(const char *const *words, guint n_words, GError **error)
 {
@@ -212,19 +204,6 @@ assignment_parse_all(const char *const *words, guint n_words, GError **error)
 
 		if (!one)
 			return NULL;
-		for (guint j = 0; j < all->len; j++) {
-			const Assignment *other = g_ptr_array_index(all, j);
-
-			if (other->role != one->role || other->arch != one->arch ||
-			    may_repeat(one->role))
-				continue;
-			g_set_error(error, DPS_ERROR, DPS_ERROR_INVALID,
-				    "%s: %s is given twice: to %s and to %s", words[i],
-				    dps_role_to_string(one->role), other->partition,
-				    one->partition);
-			assignment_free(one);
-			return NULL;
-		}
 		g_ptr_array_add(all, one);
 	}
 

@@ -31,7 +31,7 @@ Assignment *assignment_parse(const char *text, GError **error);
  * assignment_parse_all:
  * @words: what was typed
  * @n_words: how many
- * @error: %DPS_ERROR_INVALID: and a role that is given twice
+ * @error: %DPS_ERROR_INVALID: not an assignment
  *
  * Returns: (transfer full) (element-type Assignment): in order; %NULL on failure
  */

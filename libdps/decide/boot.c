@@ -7,9 +7,6 @@
 
 #include <string.h>
 
-/* A grub.cfg with a menu of hundreds of snapshots has been seen at 2 MiB. */
-#define MAX_GRUB_CFG (8 * 1024 * 1024)
-
 /* More programs or entries than this in one directory are no menu: the rest is not read. */
 #define MAX_NAMES 512
 
@@ -289,7 +286,7 @@ read_type2(DpsBoot *self, DpsBootPart *part)
 static void
 read_grub_cfg(DpsBoot *self, DpsBootPart *part, const char *path)
 {
-	g_autofree char *text = dps_files_read(part->files, path, MAX_GRUB_CFG, NULL, NULL);
+	g_autofree char *text = dps_files_read(part->files, path, DPS_FILES_MAX_TEXT, NULL, NULL);
 	g_auto(GStrv) lines = text ? g_strsplit(text, "\n", -1) : NULL;
 
 	for (guint i = 0; lines && lines[i] && self->grub_lines->len < MAX_NAMES; i++) {

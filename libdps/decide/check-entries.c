@@ -235,27 +235,10 @@ has_hidden_file_systems(DpsCheck *check)
 	return FALSE;
 }
 
-/* "/dev/disk/by-uuid/X" says the same as "UUID=X". */
-static char *
-normalise_spec(const char *spec)
-{
-	static const char *const links[][2] = {
-		{ "/dev/disk/by-uuid/", "UUID=" },
-		{ "/dev/disk/by-label/", "LABEL=" },
-		{ "/dev/disk/by-partuuid/", "PARTUUID=" },
-		{ "/dev/disk/by-partlabel/", "PARTLABEL=" },
-	};
-
-	for (guint i = 0; i < G_N_ELEMENTS(links); i++)
-		if (g_str_has_prefix(spec, links[i][0]))
-			return g_strconcat(links[i][1], spec + strlen(links[i][0]), NULL);
-	return g_strdup(spec);
-}
-
 DpsRootSpec
 dps_check_find_root_spec(DpsCheck *check, const char *root, DpsPartition **partition)
 {
-	g_autofree char *spec = root ? normalise_spec(root) : NULL;
+	g_autofree char *spec = root ? dps_fstab_normalise_spec(root) : NULL;
 	g_autoptr(GError) error = NULL;
 
 	*partition = NULL;

@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
+#include "decide/validatefs.h"
 #include "ground/derive.h"
 #include "ground/types.h"
-#include "target/image.h"
 
 #include <string.h>
-#include <unistd.h>
-
-#define MAX_CRYPTTAB (64 * 1024)
 
 /* The partition that a line of fstab names, when it is on this disk. */
 static DpsPartition *
@@ -233,88 +230,74 @@ mapper_name_of(DpsRole role)
 	}
 }
 
-typedef gboolean (*CrypttabVisit)(DpsCheck *check, const char *name, DpsPartition *partition,
-				  gpointer data);
-
-/* Each line of crypttab whose partition is on this disk, until @visit says FALSE. */
-static void
-visit_crypttab(DpsCheck *check, CrypttabVisit visit, gpointer data)
+/* The lines of crypttab, or NULL after saying that the rule could not be judged. */
+static GPtrArray *
+need_crypttab(DpsCheck *check)
 {
-	g_autofree char *text =
-		dps_tree_read_file(check->tree, "/etc/crypttab", MAX_CRYPTTAB, NULL);
-	g_auto(GStrv) lines = text ? g_strsplit(text, "\n", -1) : NULL;
+	g_autoptr(GError) error = NULL;
+	GPtrArray *crypttab;
 
-	for (guint i = 0; lines && lines[i]; i++) {
-		char *line = g_strstrip(lines[i]);
-		g_auto(GStrv) words = NULL;
-		DpsPartition *partition;
-
-		if (!*line || *line == '#')
-			continue;
-		words = g_strsplit_set(line, " \t", -1);
-		for (guint j = 1; words[0] && words[j]; j++) {
-			if (!*words[j])
-				continue;
-			if (dps_check_find_root_spec(check, words[j], &partition) ==
-				    DPS_ROOT_SPEC_FOUND &&
-			    !visit(check, words[0], partition, data))
-				return;
-			break;
-		}
-	}
-}
-
-static gboolean
-visit_name_clash(DpsCheck *check, const char *name, DpsPartition *partition, gpointer data)
-{
-	const char *expected = partition->type ? mapper_name_of(partition->type->role) : NULL;
-
-	if (expected && strcmp(name, expected) != 0 && !(partition->attributes & DPS_FLAG_NO_AUTO))
-		dps_check_report_file(
-			check, 0, partition->number, "/etc/crypttab",
-			"use that name, or mark the partition no-auto",
-			"crypttab opens it as %s, and systemd as %s: who comes second "
-			"fails",
-			name, expected);
-	return TRUE;
+	if (!dps_check_need_tree(check))
+		return NULL;
+	crypttab = dps_tree_get_crypttab(check->tree, &error);
+	if (!crypttab)
+		dps_check_cannot_judge(check, 0, error->message);
+	return crypttab;
 }
 
 static void
 check_crypttab_name_clash(DpsCheck *check)
 {
+	GPtrArray *crypttab;
 	gboolean has_luks = FALSE;
 
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++)
 		has_luks |=
 			dps_disk_get_partition(check->disk, i)->content.kind == DPS_CONTENT_LUKS;
-	if (has_luks && dps_check_need_tree(check))
-		visit_crypttab(check, visit_name_clash, NULL);
-}
+	crypttab = has_luks ? need_crypttab(check) : NULL;
 
-static gboolean
-visit_is_root(DpsCheck *check, const char *name, DpsPartition *partition, gpointer data)
-{
-	gboolean *is_there = data;
+	for (guint i = 0; crypttab && i < crypttab->len; i++) {
+		const DpsCrypttabEntry *entry = crypttab->pdata[i];
+		DpsPartition *partition;
+		const char *expected;
 
-	*is_there |= partition == dps_check_get_root(check);
-	return !*is_there;
+		dps_check_find_root_spec(check, entry->spec, &partition);
+		expected = partition && partition->type ? mapper_name_of(partition->type->role)
+							: NULL;
+		if (expected && strcmp(entry->name, expected) != 0 &&
+		    !(partition->attributes & DPS_FLAG_NO_AUTO))
+			dps_check_report_file(
+				check, 0, partition->number, "/etc/crypttab",
+				"use that name, or mark the partition no-auto",
+				"crypttab opens it as %s, and systemd as %s: who comes second "
+				"fails",
+				entry->name, expected);
+	}
 }
 
 static void
 check_luks_no_unlock(DpsCheck *check)
 {
 	DpsPartition *root = dps_check_get_root(check);
-	gboolean is_there = FALSE;
+	GPtrArray *crypttab;
 
 	if (!root || root->content.kind != DPS_CONTENT_LUKS)
 		return;
-	if (check->tree)
-		visit_crypttab(check, visit_is_root, &is_there);
-	if (!is_there)
-		dps_check_report(
-			check, root->number, NULL,
-			"root is in LUKS: the boot asks for a passphrase, or for a TPM that "
-			"was enrolled, and opens it as /dev/mapper/root");
+
+	/* That root is closed is why its crypttab cannot be read: then it holds for all that is
+	 * known. */
+	crypttab = check->tree ? dps_tree_get_crypttab(check->tree, NULL) : NULL;
+	for (guint i = 0; crypttab && i < crypttab->len; i++) {
+		const DpsCrypttabEntry *entry = crypttab->pdata[i];
+		DpsPartition *partition;
+
+		dps_check_find_root_spec(check, entry->spec, &partition);
+		if (partition == root)
+			return;
+	}
+	dps_check_report(check, root->number, NULL,
+			 "root is in LUKS: the boot asks for a passphrase, or for a TPM that was "
+			 "enrolled, and opens it as /dev/mapper/root");
 }
 
 /* The LUKS2 header: magic, version, size; then the JSON area (LUKS2 on-disk format, section 2). */
@@ -375,69 +358,34 @@ check_pcr5_warning(DpsCheck *check)
 	}
 }
 
-/* One attribute that systemd-repart writes: a list with NULs between, one of which must match. */
-static void
-compare_attribute(DpsCheck *check, DpsPartition *partition, DpsFiles *files, const char *name,
-		  const char *actual)
-{
-	g_autofree char *whole = g_strconcat("user.validatefs.", name, NULL);
-	g_autofree char *first = NULL;
-	g_autoptr(GBytes) value = NULL;
-	const char *bytes;
-	gsize size;
-
-	if (!actual || !dps_files_get_attribute(files, "/", whole, &value, NULL) || !value)
-		return;
-
-	bytes = g_bytes_get_data(value, &size);
-	for (gsize at = 0; at < size;) {
-		gsize length = strnlen(bytes + at, size - at);
-
-		if (length == strlen(actual) &&
-		    g_ascii_strncasecmp(bytes + at, actual, length) == 0)
-			return;
-		at += length + 1;
-	}
-	first = g_strndup(bytes, size);
-	dps_check_report(
-		check, partition->number,
-		"put the type or the label back, or change the attribute with setfattr",
-		"its file system says %s=%s, and it is %s: systemd 258 and newer reboot at "
-		"once when they mount it",
-		whole, first, *actual ? actual : "empty");
-}
-
 static void
 check_validatefs_mismatch(DpsCheck *check)
 {
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
-		const char *mount_point = NULL;
-		g_autoptr(DpsFiles) files = NULL;
-		int fd = -1;
+		g_auto(DpsValidatefsConflict) conflict = { 0 };
+		g_autoptr(GError) error = NULL;
+		DpsValidatefsFacts facts;
 
 		if (!partition->type || !dps_check_is_mounted_role(partition->type->role) ||
 		    partition->attributes & DPS_FLAG_NO_AUTO ||
 		    partition->content.kind != DPS_CONTENT_FILE_SYSTEM)
 			continue;
-		files = dps_image_open_files(partition, 0, &fd, NULL);
-		if (!files) {
-			dps_check_cannot_judge(check, partition->number,
-					       "its file system cannot be read without a mount");
-			continue;
-		}
-		if (partition->type->role == DPS_ROLE_ROOT)
-			mount_point = "/";
-		else if (partition->type->role == DPS_ROLE_USR)
-			mount_point = "/usr";
-		else
-			mount_point = mount_point_of(partition->type->role);
-		compare_attribute(check, partition, files, "mount_point", mount_point);
-		compare_attribute(check, partition, files, "gpt_label",
-				  partition->label ? partition->label : "");
-		compare_attribute(check, partition, files, "gpt_type_uuid", partition->type_uuid);
-		g_clear_pointer(&files, dps_files_free);
-		close(fd);
+		facts = (DpsValidatefsFacts){ partition->type->uuid,
+					      partition->label ? partition->label : "",
+					      dps_type_get_mount_point(partition->type) };
+		if (!dps_validatefs_compare(check->disk, check->tree, partition, 0, &facts,
+					    &conflict, &error))
+			dps_check_cannot_judge(check, partition->number, error->message);
+		else if (conflict.attribute)
+			dps_check_report(
+				check, partition->number,
+				"put the type or the label back, or change the attribute with "
+				"setfattr",
+				"its file system says user.validatefs.%s=%s, and it is %s: systemd "
+				"258 and newer reboot at once when they mount it",
+				conflict.attribute, conflict.allowed,
+				*conflict.value ? conflict.value : "empty");
 	}
 }
 

@@ -8,10 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* grub.cfg of a machine with hundreds of snapshots has been seen at 2 MB. */
-#define GRUB_CFG_MAX_SIZE (8 * 1024 * 1024)
-#define SNAPPER_CONFIG_MAX_SIZE (64 * 1024)
-
 /* Which subvolume the root of the system is, and how that is known. */
 typedef struct {
 	const DpsSubvolume *subvolume; /* NULL: not known */
@@ -103,8 +99,7 @@ static gboolean
 is_snapper_configured(DpsPlan *plan)
 {
 	g_autofree char *config =
-		plan->tree ? dps_tree_read_file(plan->tree, "/etc/snapper/configs/root",
-						SNAPPER_CONFIG_MAX_SIZE, NULL)
+		plan->tree ? dps_tree_read_file(plan->tree, "/etc/snapper/configs/root", NULL)
 			   : NULL;
 
 	return config &&
@@ -156,7 +151,7 @@ has_grub_relative_path(DpsPlan *plan)
 
 	for (guint i = 0; i < G_N_ELEMENTS(configs); i++) {
 		g_autofree char *text =
-			dps_tree_read_file(plan->tree, configs[i], GRUB_CFG_MAX_SIZE, NULL);
+			dps_tree_read_file(plan->tree, configs[i], NULL);
 
 		if (text && g_regex_match_simple("^\\s*set\\s+btrfs_relative_path\\s*=", text,
 						 G_REGEX_MULTILINE, 0))

@@ -150,15 +150,13 @@ find_target_node(DpsPlan *plan, const char *node, const char *content_type, cons
 static char *
 find_in_crypttab(DpsPlan *plan, const char *name)
 {
-	const size_t max_size = 64 * 1024; /* a line a volume */
-	g_autofree char *text = dps_tree_read_file(plan->tree, "/etc/crypttab", max_size, NULL);
-	g_auto(GStrv) lines = text ? g_strsplit(text, "\n", -1) : NULL;
+	GPtrArray *crypttab = dps_tree_get_crypttab(plan->tree, NULL);
 
-	for (guint i = 0; lines && lines[i]; i++) {
-		g_auto(GStrv) fields = g_regex_split_simple("\\s+", g_strstrip(lines[i]), 0, 0);
+	for (guint i = 0; crypttab && i < crypttab->len; i++) {
+		const DpsCrypttabEntry *entry = crypttab->pdata[i];
 
-		if (fields[0] && strcmp(fields[0], name) == 0)
-			return g_strdup(fields[1]);
+		if (strcmp(entry->name, name) == 0)
+			return g_strdup(entry->spec);
 	}
 	return NULL;
 }
@@ -172,49 +170,6 @@ spec_of_mapper_node(DpsPlan *plan, const char *name)
 	if (!spec && g_str_has_prefix(name, "luks-"))
 		spec = g_strconcat("UUID=", name + strlen("luks-"), NULL);
 	return spec;
-}
-
-/* udev writes what is no plain character in the name of a link as "\\x20". */
-static char *
-decode_link_name(const char *name)
-{
-	GString *decoded = g_string_new(NULL);
-
-	while (*name) {
-		if (name[0] == '\\' && name[1] == 'x' && g_ascii_isxdigit(name[2]) &&
-		    g_ascii_isxdigit(name[3])) {
-			g_string_append_c(decoded, (char)(g_ascii_xdigit_value(name[2]) << 4 |
-							  g_ascii_xdigit_value(name[3])));
-			name += 4;
-		} else {
-			g_string_append_c(decoded, *name++);
-		}
-	}
-	return g_string_free(decoded, FALSE);
-}
-
-/* "/dev/disk/by-uuid/X" says the same as "UUID=X". */
-static char *
-normalise_spec(const char *spec)
-{
-	static const struct {
-		const char *directory, *tag;
-	} links[] = {
-		{ "/dev/disk/by-uuid/", "UUID=" },
-		{ "/dev/disk/by-label/", "LABEL=" },
-		{ "/dev/disk/by-partuuid/", "PARTUUID=" },
-		{ "/dev/disk/by-partlabel/", "PARTLABEL=" },
-	};
-
-	for (guint i = 0; i < G_N_ELEMENTS(links); i++) {
-		g_autofree char *name = NULL;
-
-		if (!g_str_has_prefix(spec, links[i].directory))
-			continue;
-		name = decode_link_name(spec + strlen(links[i].directory));
-		return g_strconcat(links[i].tag, name, NULL);
-	}
-	return g_strdup(spec);
 }
 
 /* Whether the tree's root is mounted from the plan's disk: then mounts count, and fstab after them;
@@ -237,7 +192,7 @@ static Place
 locate_entry(DpsPlan *plan, const DpsFstabEntry *entry)
 {
 	Place place = { .mount_point = entry->mount_point, .entry = entry };
-	g_autofree char *spec = normalise_spec(entry->spec);
+	g_autofree char *spec = dps_fstab_normalise_spec(entry->spec);
 	g_autoptr(GError) error = NULL;
 	const char *why_not = NULL, *content_type = entry->fs_type;
 
@@ -246,7 +201,7 @@ locate_entry(DpsPlan *plan, const DpsFstabEntry *entry)
 
 		if (below) {
 			g_free(spec);
-			spec = normalise_spec(below);
+			spec = dps_fstab_normalise_spec(below);
 			content_type = "crypto_LUKS";
 		}
 	}

@@ -400,7 +400,7 @@ check_given_once(DpsPlan *plan, DpsRole role, DpsArch arch, guint partition, GEr
 		if (other->role == role && other->arch == arch && !may_repeat(role))
 			return dps_throw_partition(
 				error, partition, DPS_ERROR_INVALID,
-				"%s: is given to partition %u and to partition %u: give it once",
+				"%s: is given twice: to partition %u and to partition %u",
 				dps_role_to_string(role), other->partition, partition);
 	}
 	return TRUE;

@@ -14,6 +14,8 @@
 #define MAX_TEXT_SIZE (1024 * 1024)
 #define MAX_ALL_TEXT_SIZE (2 * MAX_TEXT_SIZE)
 
+/* A line a component of the program: GRUB's of distributions have four, one more with each vendor
+ * that changes it (shim's SBAT.md). */
 #define MAX_SBAT_COMPONENTS 64
 
 /* How far GRUB's and shim's own data are searched, and in which pieces. */

@@ -186,6 +186,85 @@ dps_fstab_parse(char *text, size_t size, const char *subject, GError **error)
 	return g_steal_pointer(&entries);
 }
 
+/* udev writes what is no plain character in the name of a link as "\\x20". */
+static char *
+decode_link_name(const char *name)
+{
+	GString *decoded = g_string_new(NULL);
+
+	while (*name) {
+		if (name[0] == '\\' && name[1] == 'x' && g_ascii_isxdigit(name[2]) &&
+		    g_ascii_isxdigit(name[3])) {
+			g_string_append_c(decoded, (char)(g_ascii_xdigit_value(name[2]) << 4 |
+							  g_ascii_xdigit_value(name[3])));
+			name += 4;
+		} else {
+			g_string_append_c(decoded, *name++);
+		}
+	}
+	return g_string_free(decoded, FALSE);
+}
+
+char *
+dps_fstab_normalise_spec(const char *spec)
+{
+	static const struct {
+		const char *directory, *tag;
+	} links[] = {
+		{ "/dev/disk/by-uuid/", "UUID=" },
+		{ "/dev/disk/by-label/", "LABEL=" },
+		{ "/dev/disk/by-partuuid/", "PARTUUID=" },
+		{ "/dev/disk/by-partlabel/", "PARTLABEL=" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(links); i++) {
+		g_autofree char *name = NULL;
+
+		if (!g_str_has_prefix(spec, links[i].directory))
+			continue;
+		name = decode_link_name(spec + strlen(links[i].directory));
+		return g_strconcat(links[i].tag, name, NULL);
+	}
+	return g_strdup(spec);
+}
+
+static void
+crypttab_entry_free(DpsCrypttabEntry *entry)
+{
+	g_free(entry->name);
+	g_free(entry->spec);
+	g_free(entry);
+}
+
+GPtrArray *
+dps_crypttab_parse(const char *text)
+{
+	GPtrArray *entries =
+		g_ptr_array_new_with_free_func((GDestroyNotify)crypttab_entry_free);
+	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+
+	for (guint i = 0; lines[i]; i++) {
+		const char *fields[4] = { NULL };
+		char *rest = lines[i], *field;
+		DpsCrypttabEntry *entry;
+		guint n = 0;
+
+		while ((field = strsep(&rest, " \t\r\f\v"))) {
+			if (*field && n < G_N_ELEMENTS(fields))
+				fields[n] = field;
+			n += *field ? 1 : 0;
+		}
+		if (n < 2 || n > G_N_ELEMENTS(fields) || *fields[0] == '#')
+			continue;
+
+		entry = g_new0(DpsCrypttabEntry, 1);
+		entry->name = g_strdup(fields[0]);
+		entry->spec = g_strdup(fields[1]);
+		g_ptr_array_add(entries, entry);
+	}
+	return entries;
+}
+
 static DpsSwap *
 make_swap(const DpsSystem *system, struct libmnt_fs *fs)
 {

@@ -30,6 +30,12 @@ typedef struct {
 	uint64_t subvolume_id; /* btrfs: the value of subvolid=; 0: none */
 } DpsFstabEntry;
 
+/* A line of the tree's crypttab. */
+typedef struct {
+	char *name; /* the volume's: /dev/mapper/NAME */
+	char *spec; /* "UUID=…", "/dev/…": what is opened */
+} DpsCrypttabEntry;
+
 /* A swap area in use on the running system. */
 typedef struct {
 	char *path;
@@ -59,6 +65,18 @@ GPtrArray *dps_fstab_new(void); /* (element-type DpsFstabEntry): an empty one */
  * Returns: (transfer full) (element-type DpsFstabEntry): in order, %NULL on failure
  */
 GPtrArray *dps_fstab_parse(char *text, size_t size, const char *subject, GError **error);
+
+/* Returns: (transfer full): "UUID=X" for udev's link "/dev/disk/by-uuid/X", which says the same, and
+ *   likewise for labels and partitions; any other spec as it is */
+char *dps_fstab_normalise_spec(const char *spec);
+
+/*
+ * Comments, and lines that have not two to four fields, are left out, as systemd does it
+ * (cryptsetup-generator.c, add_crypttab_devices(); crypttab(5)).
+ *
+ * Returns: (transfer full) (element-type DpsCrypttabEntry): in order
+ */
+GPtrArray *dps_crypttab_parse(const char *text);
 
 /* Returns: (transfer full) (element-type DpsSwap): empty also when the file cannot be read */
 GPtrArray *dps_swaps_read(const DpsSystem *system);

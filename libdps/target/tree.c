@@ -28,6 +28,7 @@ struct _DpsTree {
 	DpsTreeOrigin origin; /* partition 0: it is a directory */
 	GPtrArray *mounts;
 	GPtrArray *fstab;
+	GPtrArray *crypttab; /* NULL: not read yet */
 	GPtrArray *swaps;
 	char *container; /* for messages: what a tree that is no mount point is a directory of */
 	gboolean is_image_mode;
@@ -222,6 +223,7 @@ dps_tree_unref(DpsTree *tree)
 	g_free(tree->origin.subvolume);
 	g_clear_pointer(&tree->mounts, g_ptr_array_unref);
 	g_clear_pointer(&tree->fstab, g_ptr_array_unref);
+	g_clear_pointer(&tree->crypttab, g_ptr_array_unref);
 	g_clear_pointer(&tree->swaps, g_ptr_array_unref);
 	g_free(tree->path);
 	g_free(tree->container);
@@ -282,6 +284,24 @@ GPtrArray *
 dps_tree_get_fstab(DpsTree *tree)
 {
 	return tree->fstab;
+}
+
+GPtrArray *
+dps_tree_get_crypttab(DpsTree *tree, GError **error)
+{
+	g_autoptr(GError) problem = NULL;
+	g_autofree char *text = NULL;
+
+	if (tree->crypttab)
+		return tree->crypttab;
+
+	text = dps_tree_read_file(tree, "/etc/crypttab", &problem);
+	if (!text && !g_error_matches(problem, DPS_ERROR, DPS_ERROR_NOT_FOUND)) {
+		g_propagate_error(error, g_steal_pointer(&problem));
+		return NULL;
+	}
+	tree->crypttab = dps_crypttab_parse(text ? text : "");
+	return tree->crypttab;
 }
 
 GPtrArray *
@@ -438,11 +458,11 @@ dps_tree_find_disk(DpsTree *tree, char **path, char **why, GError **error)
 }
 
 char *
-dps_tree_read_file(DpsTree *tree, const char *path, size_t max_size, GError **error)
+dps_tree_read_file(DpsTree *tree, const char *path, GError **error)
 {
 	g_autofree char *subject = g_build_filename(tree->path, path, NULL);
 
-	return read_text(tree, path, max_size, subject, NULL, error);
+	return read_text(tree, path, DPS_FILES_MAX_TEXT, subject, NULL, error);
 }
 
 int

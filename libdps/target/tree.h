@@ -42,6 +42,11 @@ DpsFiles *dps_tree_get_files(DpsTree *tree);
 GPtrArray *dps_tree_get_mounts(DpsTree *tree); /* (element-type DpsMount): the topmost of each
 						  mount point, by path */
 GPtrArray *dps_tree_get_fstab(DpsTree *tree);  /* (element-type DpsFstabEntry): in order */
+
+/* (element-type DpsCrypttabEntry): in order, read when it is asked for; empty when there is none;
+ * NULL: it cannot be read */
+GPtrArray *dps_tree_get_crypttab(DpsTree *tree, GError **error);
+
 GPtrArray *dps_tree_get_swaps(DpsTree *tree);  /* (element-type DpsSwap): of the running system */
 
 /*
@@ -69,12 +74,11 @@ gboolean dps_tree_is_running_system(DpsTree *tree);
  * dps_tree_read_file:
  * @tree: a tree
  * @path: as the tree sees it; links are followed inside the tree only
- * @max_size: bytes; a larger file is %DPS_ERROR_CORRUPT
- * @error: %DPS_ERROR_NOT_FOUND, …
+ * @error: %DPS_ERROR_NOT_FOUND, …; %DPS_ERROR_CORRUPT: larger than %DPS_FILES_MAX_TEXT
  *
  * Returns: (transfer full): the contents with a NUL behind them, %NULL on failure
  */
-char *dps_tree_read_file(DpsTree *tree, const char *path, size_t max_size, GError **error);
+char *dps_tree_read_file(DpsTree *tree, const char *path, GError **error);
 
 /* A directory of the tree or below it, opened beneath its root (O_PATH semantics do not apply:
  * it can be read).  Returns: a descriptor that the caller closes, -1 on failure: always for a tree

@@ -540,9 +540,79 @@ test_arch(gconstpointer data)
 	g_assert_cmpstr(dps_tree_get_arch_source(tree), ==, archs[i].source);
 }
 
+/* Lines as systemd's cryptsetup-generator takes them; one with a field too many is none. */
+static void
+test_crypttab(void)
+{
+	/* clang-format off */
+	static const struct { const char *name, *spec; } expected[] = {
+		{ "luks-a", "UUID=a" }, { "root", "/dev/disk/by-uuid/b" }, { "swap", "PARTUUID=c" },
+		{ "four", "LABEL=d" },
+	};
+	/* clang-format on */
+	g_auto(Target) target = make_target();
+	g_autoptr(DpsTree) tree = NULL;
+	g_autoptr(GError) error = NULL;
+	g_autofree char *crypttab = g_build_filename(target.path, "etc", "crypttab", NULL);
+	GPtrArray *entries;
+
+	tree = open_target(&target);
+	made_up_write(target.path, "etc/crypttab",
+		      "# name device\n\n"
+		      "luks-a UUID=a\n"
+		      "  root\t/dev/disk/by-uuid/b   none\r\n"
+		      "alone\n"
+		      "swap PARTUUID=c /dev/urandom swap,cipher=aes-xts-plain64\n"
+		      "five UUID=e none luks what\n"
+		      "four LABEL=d none luks");
+	entries = dps_tree_get_crypttab(tree, &error);
+	g_assert_no_error(error);
+	g_assert_cmpuint(entries->len, ==, G_N_ELEMENTS(expected));
+	for (guint i = 0; i < entries->len; i++) {
+		const DpsCrypttabEntry *entry = entries->pdata[i];
+
+		g_assert_cmpstr(entry->name, ==, expected[i].name);
+		g_assert_cmpstr(entry->spec, ==, expected[i].spec);
+	}
+
+	/* None is an empty list, and what cannot be read is an error. */
+	g_clear_pointer(&tree, dps_tree_unref);
+	g_remove(crypttab);
+	tree = open_target(&target);
+	g_assert_cmpuint(dps_tree_get_crypttab(tree, &error)->len, ==, 0);
+	g_clear_pointer(&tree, dps_tree_unref);
+	tree = open_target(&target);
+	g_assert_cmpint(mkfifo(crypttab, 0644), ==, 0);
+	g_assert_null(dps_tree_get_crypttab(tree, &error));
+	g_assert_nonnull(strstr(error->message, "crypttab: it is no regular file"));
+}
+
+static void
+test_normalise_spec(void)
+{
+	/* clang-format off */
+	static const char *const specs[][2] = {
+		{ "UUID=a", "UUID=a" },
+		{ "/dev/disk/by-uuid/a-b", "UUID=a-b" },
+		{ "/dev/disk/by-label/my\\x20home", "LABEL=my home" },
+		{ "/dev/disk/by-partlabel/a\\x2fb\\x", "PARTLABEL=a/b\\x" },
+		{ "/dev/disk/by-partuuid/c", "PARTUUID=c" },
+		{ "/dev/disk/by-id/ata-x", "/dev/disk/by-id/ata-x" },
+		{ "/dev/sda1", "/dev/sda1" },
+	};
+	/* clang-format on */
+
+	for (guint i = 0; i < G_N_ELEMENTS(specs); i++) {
+		g_autofree char *spec = dps_fstab_normalise_spec(specs[i][0]);
+
+		g_assert_cmpstr(spec, ==, specs[i][1]);
+	}
+}
+
 static void
 test_read_file(void)
 {
+	g_autofree char *large = g_strnfill(DPS_FILES_MAX_TEXT + 1, 'x');
 	g_auto(Target) target = make_target();
 	g_autoptr(DpsTree) tree = open_target(&target);
 	g_autoptr(GError) error = NULL;
@@ -550,13 +620,14 @@ test_read_file(void)
 	int fd;
 
 	made_up_write(target.path, "etc/x", "12345");
-	text = dps_tree_read_file(tree, "/etc/x", 5, &error);
+	text = dps_tree_read_file(tree, "/etc/x", &error);
 	g_assert_no_error(error);
 	g_assert_cmpstr(text, ==, "12345");
-	g_assert_null(dps_tree_read_file(tree, "/etc/x", 4, &error));
+	made_up_write(target.path, "etc/large", large);
+	g_assert_null(dps_tree_read_file(tree, "/etc/large", &error));
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
 	g_clear_error(&error);
-	g_assert_null(dps_tree_read_file(tree, "/etc/y", 4, &error));
+	g_assert_null(dps_tree_read_file(tree, "/etc/y", &error));
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
 	g_clear_error(&error);
 
@@ -629,6 +700,8 @@ main(int argc, char **argv)
 	g_test_add_func("/tree/many-mounts", test_many_mounts);
 	g_test_add_func("/tree/fstab", test_fstab);
 	g_test_add_func("/tree/fstab-that-is-none", test_fstab_that_is_none);
+	g_test_add_func("/tree/crypttab", test_crypttab);
+	g_test_add_func("/tree/normalise-spec", test_normalise_spec);
 	g_test_add_func("/tree/open", test_open);
 	g_test_add_func("/tree/swaps", test_swaps);
 	g_test_add_func("/tree/machine-id", test_machine_id);
