@@ -51,7 +51,8 @@ check_fs_ambiguous(DpsCheck *check)
 		    partition->type->role != DPS_ROLE_PREP)
 			dps_check_report(
 				check, partition->number,
-				"see both with wipefs DISK-PARTITION, and erase the stale one",
+				"see them with wipefs on the partition's node, and erase the stale "
+				"one with wipefs --all --types TYPE",
 				"has signatures of several file systems: systemd then mounts no "
 				"partition of the disk at all");
 	}
@@ -109,11 +110,22 @@ is_named_by_entries(DpsCheck *check)
 	return n_named > 0;
 }
 
+static char *
+hint_default(const DpsSubvolume *subvolume)
+{
+	g_autofree char *path = dps_check_quote(subvolume->path);
+
+	return g_strdup_printf("make it the default: `dps-tag apply {disk} {root}={n} "
+			       "--btrfs-default %s`",
+			       path);
+}
+
 static void
 check_btrfs_no_default_subvol(DpsCheck *check)
 {
 	DpsPartition *root = dps_check_get_root(check);
 	const DpsSubvolume *expected, *current;
+	g_autofree char *hint = NULL;
 	gboolean is_named;
 	uint64_t id;
 
@@ -125,8 +137,8 @@ check_btrfs_no_default_subvol(DpsCheck *check)
 	if (!current) {
 		dps_check_report(
 			check, root->number,
-			"set one that is there: dps-tag apply DISK root=N --btrfs-default "
-			"SUBVOLUME",
+			"set one that is there: `dps-tag apply {disk} {root}={n} --btrfs-default "
+			"SUBVOLUME`",
 			"the default subvolume is number %" PRIu64
 			", which is not there: the file system does not mount without a name",
 			id);
@@ -137,12 +149,13 @@ check_btrfs_no_default_subvol(DpsCheck *check)
 	if (id != DPS_BTRFS_TOP_LEVEL || !expected || expected->id == id)
 		return;
 
+	hint = hint_default(expected);
 	is_named = is_named_by_entries(check);
 	dps_check_report_as(
 		check,
 		is_named || check->boot->discovery == DPS_DISCOVERY_UNKNOWN ? DPS_SEVERITY_WARNING
 									    : DPS_SEVERITY_ERROR,
-		root->number, "dps-tag apply sets it",
+		root->number, hint,
 		"the default subvolume is the top level and root is in %s: systemd mounts the "
 		"top level, where no system is%s",
 		expected->path,
@@ -154,6 +167,7 @@ check_btrfs_default_not_root(DpsCheck *check)
 {
 	DpsPartition *root = dps_check_get_root(check);
 	const DpsSubvolume *expected, *current;
+	g_autofree char *hint = NULL;
 
 	if (!root || !root->btrfs)
 		return;
@@ -162,9 +176,9 @@ check_btrfs_default_not_root(DpsCheck *check)
 	expected = current ? get_expected_subvolume(check, root) : NULL;
 	if (!expected || current->id == DPS_BTRFS_TOP_LEVEL)
 		return;
+	hint = hint_default(expected);
 	if (expected->id != current->id)
-		dps_check_report(check, root->number,
-				 "dps-tag apply DISK root=N --btrfs-default SUBVOLUME",
+		dps_check_report(check, root->number, hint,
 				 "the default subvolume is %s and the system is in %s: without "
 				 "rootflags= another one is booted",
 				 current->path, expected->path);
@@ -204,7 +218,8 @@ check_aux_duplicate(DpsCheck *check)
 				continue;
 			if (first)
 				dps_check_report(check, other->number,
-						 "dps-tag apply DISK linux-generic=N",
+						 "take its tag away: `dps-tag apply {disk} "
+						 "linux-generic={n}`",
 						 "a second partition of type %s: systemd takes the "
 						 "first, partition %u",
 						 other->type->name, first->number);
@@ -267,12 +282,12 @@ check_swap_type_mismatch(DpsCheck *check)
 					    dps_partition_describe_content(partition));
 		else if (role == DPS_ROLE_LINUX_GENERIC && kind == DPS_CONTENT_SWAP)
 			dps_check_report_as(check, DPS_SEVERITY_WARNING, partition->number,
-					    "dps-tag apply DISK swap=N",
+					    "tag it: `dps-tag apply {disk} swap={n}`",
 					    "holds swap and has the generic type: systemd does not "
 					    "enable it by itself");
 		else if (dps_check_is_mounted_role(role) && kind == DPS_CONTENT_SWAP)
 			dps_check_report(
-				check, partition->number, "dps-tag apply DISK swap=N",
+				check, partition->number, "tag it: `dps-tag apply {disk} swap={n}`",
 				"holds swap and has the type %s: systemd tries to mount it",
 				partition->type->name);
 	}

@@ -215,7 +215,7 @@ check_bls_srel_foreign(DpsCheck *check)
 	if (text && dps_bls_srel_parse(text, size) == DPS_BLS_SREL_FOREIGN)
 		dps_check_report_file(
 			check, 0, dps_check_part_number(part), "/loader/entries.srel",
-			"write `type1` into it",
+			"write the word type1 into it",
 			"says that somebody else writes the entries, and systemd-boot is "
 			"the loader: kernel-install makes none for it");
 }
@@ -295,7 +295,7 @@ check_cmdline_root_missing(DpsCheck *check)
 					  entry->cmdline.root);
 		report_entry(check,
 			     is_any_good ? DPS_SEVERITY_WARNING : dps_check_image_severity(check),
-			     entry, "write the UUID that `dps-tag show DISK` says", message);
+			     entry, "write the UUID that `dps-tag show {disk}` says", message);
 	}
 }
 
@@ -327,7 +327,8 @@ check_cmdline_subvol_missing(DpsCheck *check)
 		message = g_strdup_printf(
 			"rootflags=subvol=%s: the btrfs in partition %u has no such subvolume",
 			entry->cmdline.root_subvol, partition->number);
-		report_entry(check, 0, entry, "`dps-tag show DISK` lists its subvolumes", message);
+		report_entry(check, 0, entry, "`dps-tag show {disk}` lists its subvolumes",
+			     message);
 	}
 }
 

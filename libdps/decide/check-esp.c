@@ -14,7 +14,7 @@ check_esp_missing(DpsCheck *check)
 	/* The NVRAM of a machine may name a loader on another disk; an image has its own only. */
 	dps_check_report_as(
 		check, dps_check_image_severity(check), 0,
-		"tag the FAT partition that holds the loader: dps-tag apply DISK esp=N",
+		"tag the FAT partition that holds the loader: `dps-tag apply {disk} esp=N`",
 		"no partition has the type of an EFI system partition: UEFI firmware finds "
 		"no loader, and systemd does not know which disk it was started from");
 }
@@ -28,7 +28,7 @@ check_esp_wrong_type(DpsCheck *check)
 		dps_check_report_as(
 			check,
 			dps_boot_is_bios(check->disk) ? DPS_SEVERITY_WARNING : DPS_SEVERITY_ERROR,
-			partition->number, "dps-tag apply DISK esp=N",
+			partition->number, "tag it: `dps-tag apply {disk} esp={n}`",
 			"is FAT with a directory EFI, and its type is %s, not that of an EFI "
 			"system partition: bootctl, systemd and fwupd refuse it",
 			partition->type ? partition->type->name : partition->type_uuid);
@@ -62,7 +62,9 @@ check_esp_multiple(DpsCheck *check)
 		second = dps_check_next_of_role(check, DPS_ROLE_ESP, second);
 	if (second)
 		dps_check_report(
-			check, second->number, "keep one; make the other linux-generic or xbootldr",
+			check, second->number,
+			"keep one, and take the tag of the other away: `dps-tag apply {disk} "
+			"linux-generic={n}`",
 			"a second EFI system partition: systemd takes the first, partition %u",
 			first->number);
 }
@@ -71,12 +73,15 @@ static void
 check_esp_no_block_io(DpsCheck *check)
 {
 	DpsPartition *esp = check->boot->esp.partition;
+	g_autofree char *hint =
+		esp ? dps_check_hint_attributes(esp->attributes & ~(uint64_t)DPS_FLAG_NO_BLOCK_IO)
+		    : NULL;
 
 	if (esp && esp->attributes & DPS_FLAG_NO_BLOCK_IO)
 		dps_check_report_as(check,
 				    dps_boot_is_bios(check->disk) ? DPS_SEVERITY_WARNING
 								  : DPS_SEVERITY_ERROR,
-				    esp->number, "clear it: sfdisk --part-attrs DISK NUMBER \"\"",
+				    esp->number, hint,
 				    "attribute bit 1 hides the only EFI system partition: firmware "
 				    "and systemd ignore it");
 }
@@ -121,7 +126,7 @@ check_xbootldr_not_fat(DpsCheck *check)
 	dps_check_report_as(
 		check, is_needed && !has_driver(check) ? DPS_SEVERITY_ERROR : DPS_SEVERITY_WARNING,
 		partition->number,
-		"make it FAT, or take the tag away with dps-tag apply DISK linux-generic=N",
+		"make it FAT, or take the tag away: `dps-tag apply {disk} linux-generic={n}`",
 		"has the XBOOTLDR type and holds %s: %ssystemd 259 and newer mount it as vfat and "
 		"fail",
 		dps_partition_describe_content(partition),
@@ -139,7 +144,7 @@ check_xbootldr_multiple(DpsCheck *check)
 		if (!(other->attributes & DPS_FLAG_NO_AUTO))
 			dps_check_report(
 				check, other->number,
-				"keep one: dps-tag apply DISK linux-generic=N",
+				"keep one: `dps-tag apply {disk} linux-generic={n}`",
 				"a second XBOOTLDR partition: systemd-boot reads the first "
 				"alone, partition %u",
 				first->number);

@@ -33,7 +33,7 @@ check_gpt_missing(DpsCheck *check)
 {
 	if (dps_disk_get_table(check->disk) == DPS_TABLE_NONE)
 		dps_check_report(check, 0,
-				 "partition it with a GUID partition table (sfdisk, label: gpt)",
+				 "partition it with a GUID partition table: sfdisk, label: gpt",
 				 "%s", dps_disk_get_table_problem(check->disk));
 }
 
@@ -43,8 +43,8 @@ check_mbr_only(DpsCheck *check)
 	if (dps_disk_get_table(check->disk) == DPS_TABLE_MBR && !is_hidden_by_mbr(check))
 		dps_check_report(
 			check, 0,
-			"keep root= on the command line, or convert it with `sgdisk -g` after a "
-			"backup",
+			"keep root= on the command line, or convert the table after a backup: "
+			"`sgdisk --mbrtogpt {disk}`",
 			"%s: systemd discovers nothing on it",
 			dps_disk_get_table_problem(check->disk));
 }
@@ -55,12 +55,13 @@ check_gpt_primary_bad(DpsCheck *check)
 	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
 
 	if (dps_disk_get_table(check->disk) == DPS_TABLE_GPT_DAMAGED)
-		dps_check_report(check, 0,
-				 "restore the table from a backup of it (sgdisk -l, sfdisk)", "%s",
-				 dps_disk_get_table_problem(check->disk));
+		dps_check_report(
+			check, 0,
+			"restore the table from a backup of it: `sgdisk --load-backup=FILE {disk}`",
+			"%s", dps_disk_get_table_problem(check->disk));
 	else if (gpt && !gpt->primary.good)
 		dps_check_report(
-			check, 0, "put it back from the backup copy, with sgdisk -e or sfdisk",
+			check, 0, "put it back from the backup copy: `sgdisk -e {disk}`",
 			"the primary copy of the table is bad (%s); the backup copy is good",
 			gpt->primary.problem);
 }
@@ -74,14 +75,11 @@ check_gpt_backup_misplaced(DpsCheck *check)
 		return;
 
 	if (!gpt->backup.good)
-		dps_check_report(
-			check, 0,
-			"write it anew with `sgdisk -e` or `sfdisk --relocate gpt-bak-std`",
-			"the backup copy of the table is bad: %s", gpt->backup.problem);
+		dps_check_report(check, 0, "write it anew: `sgdisk -e {disk}`",
+				 "the backup copy of the table is bad: %s", gpt->backup.problem);
 	else if (gpt->backup_misplaced)
 		dps_check_report(
-			check, 0,
-			"move it there with `sgdisk -e` or `sfdisk --relocate gpt-bak-std`",
+			check, 0, "move it there: `sgdisk -e {disk}`",
 			"the backup copy of the table is not at the end of the disk: the disk has "
 			"grown since");
 }
@@ -94,7 +92,9 @@ check_gpt_copies_differ(DpsCheck *check)
 	if (gpt && gpt->copies_differ && gpt->state == DPS_GPT_WHOLE)
 		dps_check_report(
 			check, 0,
-			"the next `dps-tag apply` that changes something writes the backup anew",
+			"write the backup copy anew: `sgdisk -e {disk}`; the next dps-tag apply "
+			"that "
+			"changes something does so too",
 			"both copies of the table are valid, and they differ: readers take the "
 			"primary");
 }
@@ -109,7 +109,7 @@ check_gpt_half_written(DpsCheck *check)
 
 	dps_check_report_as(
 		check, gpt->state == DPS_GPT_FLIPPED ? DPS_SEVERITY_WARNING : DPS_SEVERITY_ERROR, 0,
-		"finish it with `dps-tag apply`",
+		"finish it: `dps-tag apply {disk}`",
 		"a change of the table was cut off: the primary header points at the "
 		"backup's entries%s",
 		gpt->state == DPS_GPT_FLIPPED ? ""
@@ -127,8 +127,7 @@ check_partuuid_is_type(DpsCheck *check)
 		if (type)
 			dps_check_report(
 				check, partition->number,
-				"give it one of its own: sfdisk --part-uuid DISK NUMBER "
-				"$(uuidgen)",
+				"give it one of its own: `sgdisk --partition-guid={n}:R {disk}`",
 				"its own UUID is the type GUID of %s: somebody wrote the type into "
 				"the wrong field",
 				type->name);
@@ -168,7 +167,7 @@ check_gpt_dup_partuuid(DpsCheck *check)
 				continue;
 			dps_check_report(
 				check, partition->number,
-				"give it one of its own: sfdisk --part-uuid DISK NUMBER $(uuidgen)",
+				"give it one of its own: `sgdisk --partition-guid={n}:R {disk}`",
 				"has the UUID of partition %u, %s: PARTUUID= and what the loader "
 				"tells systemd lead to either",
 				other->number, partition->uuid);
@@ -185,7 +184,7 @@ check_gpt_null_partuuid(DpsCheck *check)
 
 		if (dps_guid_is_null(&partition->guid))
 			dps_check_report(check, partition->number,
-					 "give it one: sfdisk --part-uuid DISK NUMBER $(uuidgen)",
+					 "give it one: `sgdisk --partition-guid={n}:R {disk}`",
 					 "its own UUID is zero: systemd leaves the entry out");
 	}
 }
@@ -246,11 +245,12 @@ check_pmbr_missing(DpsCheck *check)
 
 	if (is_hidden_by_mbr(check) ||
 	    (gpt && (!find_protective(gpt) || gpt->pmbr[510] != 0x55 || gpt->pmbr[511] != 0xAA)))
-		dps_check_report(check, 0,
-				 "write a protective MBR: sgdisk -e does, or `sfdisk --wipe never` "
-				 "with the dumped table",
-				 "the first sector has no protective record of type 0xEE: firmware "
-				 "and kernel ignore the table");
+		dps_check_report(
+			check, 0,
+			"write a protective MBR in place of what is there: `printf '\\0\\0' | dd "
+			"of={disk} bs=1 seek=510 conv=notrunc && sgdisk -e {disk}`",
+			"the first sector has no protective record of type 0xEE: firmware "
+			"and kernel ignore the table");
 }
 
 static void
@@ -260,11 +260,12 @@ check_pmbr_boot_flag(DpsCheck *check)
 	const uint8_t *record = gpt ? find_protective(gpt) : NULL;
 
 	if (record && record[0] & MBR_ACTIVE)
-		dps_check_report(check, 0,
-				 "clear it with `parted DISK disk_set pmbr_boot off`, unless a "
-				 "BIOS needs it",
-				 "the protective record is marked active: OVMF before 2021-08 and "
-				 "some machines refuse the table");
+		dps_check_report(
+			check, 0,
+			"clear it, unless a BIOS needs it: `parted --script {disk} disk_set "
+			"pmbr_boot off`",
+			"the protective record is marked active: OVMF before 2021-08 and "
+			"some machines refuse the table");
 }
 
 static void
@@ -273,9 +274,11 @@ check_hybrid_mbr(DpsCheck *check)
 	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
 
 	if (gpt && gpt->pmbr_hybrid)
-		dps_check_report(check, 0, "make it protective again: sgdisk, menu x, command n",
-				 "the MBR has other records beside the protective one: readers "
-				 "disagree on what such a disk holds");
+		dps_check_report(
+			check, 0,
+			"make it protective again: `printf 'x\\nn\\nw\\ny\\n' | gdisk {disk}`",
+			"the MBR has other records beside the protective one: readers "
+			"disagree on what such a disk holds");
 }
 
 static void
@@ -287,10 +290,10 @@ check_flag_unknown(DpsCheck *check)
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
 		uint64_t unknown = partition->attributes & ~known;
+		g_autofree char *hint = dps_check_hint_attributes(partition->attributes & known);
 
 		if (partition->type && unknown)
-			dps_check_report(check, partition->number,
-					 "clear them: sfdisk --part-attrs DISK NUMBER \"\"",
+			dps_check_report(check, partition->number, hint,
 					 "attribute bits %#" PRIx64
 					 " mean nothing to the specification for %s",
 					 unknown, partition->type->name);
@@ -314,11 +317,11 @@ check_flag_growfs_on_ro(DpsCheck *check)
 			continue;
 		if (partition->attributes & DPS_FLAG_READ_ONLY)
 			dps_check_report(check, partition->number,
-					 "dps-tag apply DISK same=N,no-growfs",
+					 "clear it: `dps-tag apply {disk} same={n},no-growfs`",
 					 "is marked growfs and read-only: it does not grow");
 		else if (!can_grow(partition->type->role))
 			dps_check_report(check, partition->number,
-					 "dps-tag apply DISK same=N,no-growfs",
+					 "clear it: `dps-tag apply {disk} same={n},no-growfs`",
 					 "is marked growfs, which means nothing for %s",
 					 partition->type->name);
 	}
@@ -336,7 +339,7 @@ check_biosboot_as_prep(DpsCheck *check)
 	DpsPartition *area = dps_check_next_of_role(check, DPS_ROLE_BIOS_BOOT, NULL);
 
 	if (area && is_powerpc(check->arch) && !dps_check_next_of_role(check, DPS_ROLE_PREP, NULL))
-		dps_check_report(check, area->number, "dps-tag apply DISK prep=N",
+		dps_check_report(check, area->number, "tag it: `dps-tag apply {disk} prep={n}`",
 				 "has the type of a BIOS boot partition on a disk for %s, whose "
 				 "firmware looks for PReP",
 				 dps_arch_to_string(check->arch));
@@ -384,14 +387,16 @@ check_biosboot_has_dps_type(DpsCheck *check)
 {
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+		g_autofree char *hint =
+			g_strdup_printf("tag it: `dps-tag apply {disk} %s={n}`",
+					is_powerpc(check->arch) ? "prep" : "bios-boot");
 
 		if (partition->type && partition->type->role != DPS_ROLE_BIOS_BOOT &&
 		    partition->type->role != DPS_ROLE_PREP &&
 		    partition->type->role != DPS_ROLE_LINUX_GENERIC &&
 		    dps_check_is_firmware_area(partition))
 			dps_check_report(
-				check, partition->number,
-				"dps-tag apply DISK bios-boot=N, or prep=N",
+				check, partition->number, hint,
 				"has the type %s and holds a boot program of the firmware, "
 				"no file system",
 				partition->type->name);

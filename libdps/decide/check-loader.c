@@ -31,8 +31,7 @@ check_esp_fallback_missing(DpsCheck *check)
 		return;
 
 	path = g_strdup_printf("/EFI/BOOT/BOOT%s.EFI", suffix);
-	hint = g_strdup_printf("copy the loader there: `bootctl install` does, or `cp` to %s",
-			       path);
+	hint = g_strdup_printf("copy the loader to %s, as `bootctl install` does", path);
 	dps_check_report_file(check, dps_check_image_severity(check),
 			      check->boot->esp.partition->number, path, hint,
 			      "there is no such file: without an entry in its own memory firmware "

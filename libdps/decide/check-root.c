@@ -33,8 +33,8 @@ append_candidates(DpsCheck *check, GString *hint)
 			partition->type && partition->type->role == DPS_ROLE_LINUX_GENERIC;
 
 		if (generic && dps_root_is_possible(partition))
-			g_string_append_printf(hint, "%sroot=%u", hint->len ? ", or " : "",
-					       partition->number);
+			g_string_append_printf(hint, "%s`dps-tag apply {disk} {root}=%u`",
+					       hint->len ? ", or " : "", partition->number);
 	}
 }
 
@@ -53,11 +53,11 @@ check_root_missing(DpsCheck *check)
 
 	/* The one with an os-release, when that could be read. */
 	if (origin)
-		g_string_append_printf(hint, "root=%u", origin->partition);
+		g_string_append_printf(hint, "`dps-tag apply {disk} {root}=%u`", origin->partition);
 	else
 		append_candidates(check, hint);
 	if (hint->len > 0)
-		g_string_prepend(hint, "tag it: dps-tag apply DISK ");
+		g_string_prepend(hint, "tag it: ");
 
 	/* It is an error only for what relies on it. */
 	switch (boot->discovery) {
@@ -106,7 +106,8 @@ check_root_no_auto(DpsCheck *check)
 						    check->boot->discovery == DPS_DISCOVERY_UNKNOWN
 					    ? DPS_SEVERITY_WARNING
 					    : DPS_SEVERITY_ERROR,
-				    hidden->number, "dps-tag apply DISK root=N,auto",
+				    hidden->number,
+				    "show it: `dps-tag apply {disk} {root}={n},auto`",
 				    "the only root of %s is marked no-auto: systemd passes it over",
 				    dps_arch_to_string(check->arch));
 }
@@ -135,8 +136,8 @@ check_root_foreign_arch(DpsCheck *check)
 	if (!foreign || check->arch == DPS_ARCH_NONE)
 		return;
 
-	hint = g_strdup_printf("dps-tag apply DISK root:%s=%u", dps_arch_to_string(check->arch),
-			       foreign->number);
+	hint = g_strdup_printf("tag it for that: `dps-tag apply {disk} root:%s=%u`",
+			       dps_arch_to_string(check->arch), foreign->number);
 	dps_check_report(
 		check, foreign->number, hint,
 		"has the root type of %s, and the disk is for %s (%s): the boot path takes its "
@@ -160,30 +161,36 @@ static void
 check_root_multiple(DpsCheck *check)
 {
 	DpsPartition *winner = dps_check_get_root(check);
-	GString *others;
+	g_autoptr(GString) others = g_string_new(NULL);
+	g_autoptr(GString) hint = g_string_new(NULL);
+	gboolean hollow;
 
 	if (!winner)
 		return;
 
-	others = g_string_new(NULL);
+	hollow = is_hollow(check, winner);
+	g_string_assign(hint, hollow ? "hide it: `dps-tag apply {disk} same={n},no-auto"
+				     : "hide the others: `dps-tag apply {disk}");
 	for (DpsPartition *root = dps_check_next_of_role(check, DPS_ROLE_ROOT, NULL); root;
-	     root = dps_check_next_of_role(check, DPS_ROLE_ROOT, root))
-		if (root != winner && root->type == winner->type &&
-		    !(root->attributes & DPS_FLAG_NO_AUTO))
-			g_string_append_printf(others, "%s%u (label \"%s\")",
-					       others->len ? ", " : "", root->number,
-					       root->label ? root->label : "");
+	     root = dps_check_next_of_role(check, DPS_ROLE_ROOT, root)) {
+		if (root == winner || root->type != winner->type ||
+		    root->attributes & DPS_FLAG_NO_AUTO)
+			continue;
+		g_string_append_printf(others, "%s%u (label \"%s\")", others->len ? ", " : "",
+				       root->number, root->label ? root->label : "");
+		if (!hollow)
+			g_string_append_printf(hint, " same=%u,no-auto", root->number);
+	}
+	if (others->len == 0)
+		return;
 
-	if (others->len > 0)
-		dps_check_report_as(
-			check, is_hollow(check, winner) ? DPS_SEVERITY_ERROR : DPS_SEVERITY_WARNING,
-			winner->number,
-			"hide the others with same=N,no-auto, or take their tag away with "
-			"linux-generic=N",
-			"several partitions have the root type: systemd takes this one (label "
-			"\"%s\"), not partition %s",
-			winner->label ? winner->label : "", others->str);
-	g_string_free(others, TRUE);
+	g_string_append(hint, "`");
+	dps_check_report_as(
+		check, hollow ? DPS_SEVERITY_ERROR : DPS_SEVERITY_WARNING, winner->number,
+		hint->str,
+		"several partitions have the root type: systemd takes this one (label \"%s\"), not "
+		"partition %s",
+		winner->label ? winner->label : "", others->str);
 }
 
 /* A btrfs over several devices boots; that nothing else is discovered on it is another rule's. */
@@ -201,8 +208,8 @@ check_root_type_on_pv(DpsCheck *check)
 		if (dps_partition_is_member(root) && !is_multi_device_btrfs(root))
 			dps_check_report(
 				check, root->number,
-				"take the tag away: dps-tag apply DISK linux-generic=N, and keep "
-				"root= on the command line",
+				"take the tag away, and keep root= on the command line: `dps-tag "
+				"apply {disk} linux-generic={n}`",
 				"has the root type and holds %s: systemd finds it and cannot "
 				"mount it",
 				dps_partition_describe_content(root));
@@ -227,7 +234,8 @@ check_root_label_empty_marker(DpsCheck *check)
 		if (root->label && !(root->attributes & DPS_FLAG_NO_AUTO) &&
 		    (strcmp(root->label, "_empty") == 0 || g_str_has_prefix(root->label, "PRT#") ||
 		     g_str_has_prefix(root->label, "PND#")))
-			dps_check_report(check, root->number, "dps-tag apply DISK same=N,no-auto",
+			dps_check_report(check, root->number,
+					 "hide it: `dps-tag apply {disk} same={n},no-auto`",
 					 "its label \"%s\" marks a slot that is not in use, and "
 					 "systemd up to 257 may take it as root",
 					 root->label);

@@ -47,6 +47,7 @@ check_var_partuuid_mismatch(DpsCheck *check)
 {
 	DpsPartition *var = get_var(check);
 	char expected[DPS_GUID_TEXT_SIZE];
+	g_autofree char *hint = NULL;
 	const char *id;
 	DpsGuid guid;
 
@@ -57,9 +58,11 @@ check_var_partuuid_mismatch(DpsCheck *check)
 		return;
 
 	dps_guid_to_string(&guid, expected);
+	hint = g_strdup_printf("give it that one: `dps-tag apply {disk} var={n} --machine-id %s`",
+			       id);
 	dps_check_report_as(
 		check, find_fstab_line(check, "/var") ? DPS_SEVERITY_WARNING : DPS_SEVERITY_ERROR,
-		var->number, "dps-tag apply DISK var=N gives it that one",
+		var->number, hint,
 		"its UUID is %s, and the machine-id wants %s: systemd does not mount it%s",
 		var->uuid, expected, find_fstab_line(check, "/var") ? ", fstab does" : "");
 }
@@ -89,7 +92,7 @@ check_tmp_type_on_tmp(DpsCheck *check)
 	partition = entry ? find_fstab_partition(check, entry) : NULL;
 	if (partition && partition->type && partition->type->role == DPS_ROLE_TMP)
 		dps_check_report(check, partition->number,
-				 "take the tag away: dps-tag apply DISK linux-generic=N",
+				 "take the tag away: `dps-tag apply {disk} linux-generic={n}`",
 				 "fstab mounts it at /tmp, and its type says /var/tmp: systemd "
 				 "mounts it there too");
 }
@@ -262,13 +265,15 @@ check_crypttab_name_clash(DpsCheck *check)
 		const char *expected;
 
 		dps_check_find_root_spec(check, entry->spec, &partition);
-		expected = partition && partition->type ? mapper_name_of(partition->type->role)
-							: NULL;
+		expected =
+			partition && partition->type ? mapper_name_of(partition->type->role) : NULL;
 		if (expected && strcmp(entry->name, expected) != 0 &&
 		    !(partition->attributes & DPS_FLAG_NO_AUTO))
 			dps_check_report_file(
 				check, 0, partition->number, "/etc/crypttab",
-				"use that name, or mark the partition no-auto",
+				"use that name, or hide the partition from systemd: `dps-tag apply "
+				"{disk} "
+				"same={n},no-auto`",
 				"crypttab opens it as %s, and systemd as %s: who comes second "
 				"fails",
 				entry->name, expected);

@@ -26,23 +26,54 @@ find_by_guid(DpsCheck *check, DpsRole role, const DpsGuid *guid)
 	return NULL;
 }
 
+/* The first data partition that is not hidden, else the first. */
+static DpsPartition *
+get_data(DpsCheck *check, guint set)
+{
+	DpsPartition *data = dps_check_next_of_role(check, sets[set].data, NULL), *next = data;
+
+	while (next && next->attributes & DPS_FLAG_NO_AUTO)
+		next = dps_check_next_of_role(check, sets[set].data, next);
+	return next ? next : data;
+}
+
+static char *
+read_root_hash(DpsPartition *hash, GError **error)
+{
+	DpsVerity verity;
+
+	return dps_verity_read(&hash->region, &verity, error)
+		       ? dps_verity_get_root_hash(&hash->region, &verity, error)
+		       : NULL;
+}
+
+/* The command that gives both partitions the UUIDs that a root hash makes. */
+static char *
+hint_pair(guint set, const DpsPartition *data, const DpsPartition *hash, const char *root_hash)
+{
+	const char *name = sets[set].name, *arch = dps_arch_to_string(data->type->arch);
+
+	return g_strdup_printf("give them these: `dps-tag apply {disk} %s:%s=%u %s-verity:%s=%u "
+			       "--%s-hash %s`",
+			       name, arch, data->number, name, arch, hash->number, name, root_hash);
+}
+
 /* One hash partition: its data is there, and both UUIDs are what the root hash makes them. */
 static void
 judge_hash(DpsCheck *check, guint set, DpsPartition *hash)
 {
 	g_autoptr(GError) error = NULL;
+	DpsPartition *data = get_data(check, set);
 	g_autofree char *root_hash = NULL;
 	DpsGuid data_guid, hash_guid;
-	DpsVerity verity;
 
-	if (!dps_check_next_of_role(check, sets[set].data, NULL)) {
+	if (!data) {
 		dps_check_report(check, hash->number, "tag the data partition, or remove this one",
 				 "holds hashes of a %s partition, and there is none",
 				 sets[set].name);
 		return;
 	}
-	if (dps_verity_read(&hash->region, &verity, &error))
-		root_hash = dps_verity_get_root_hash(&hash->region, &verity, &error);
+	root_hash = read_root_hash(hash, &error);
 	if (!root_hash || !dps_derive_verity(root_hash, &data_guid, &hash_guid, &error)) {
 		if (g_error_matches(error, DPS_ERROR, DPS_ERROR_UNSUPPORTED))
 			dps_check_cannot_judge(check, hash->number, error->message);
@@ -54,8 +85,7 @@ judge_hash(DpsCheck *check, guint set, DpsPartition *hash)
 	}
 	if (!dps_guid_equal(&hash->guid, &hash_guid) ||
 	    !find_by_guid(check, sets[set].data, &data_guid)) {
-		g_autofree char *hint = g_strdup_printf("dps-tag apply DISK with --%s-hash %s",
-							sets[set].name, root_hash);
+		g_autofree char *hint = hint_pair(set, data, hash, root_hash);
 
 		dps_check_report(check, hash->number, hint,
 				 "the root hash is %s: its halves are not the UUIDs of the %s "
@@ -91,12 +121,30 @@ judge_signature(DpsCheck *check, guint set, DpsPartition *partition)
 			signature.root_hash);
 }
 
+/* The partition that holds hashes with this root hash, whatever its type and UUID are. */
+static DpsPartition *
+find_hashes(DpsCheck *check, const char *root_hash)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+		g_autofree char *found = partition->content.kind == DPS_CONTENT_VERITY
+						 ? read_root_hash(partition, NULL)
+						 : NULL;
+
+		if (found && g_ascii_strcasecmp(found, root_hash) == 0)
+			return partition;
+	}
+	return NULL;
+}
+
 /* roothash= and usrhash= of a command line: exactly that pair is looked for. */
 static void
 judge_cmdline(DpsCheck *check, guint set, const DpsBootEntry *entry, const char *root_hash)
 {
-	DpsGuid data_guid, hash_guid;
+	DpsPartition *data = get_data(check, set), *hash;
 	g_autoptr(GError) error = NULL;
+	g_autofree char *hint = NULL, *where = NULL;
+	DpsGuid data_guid, hash_guid;
 
 	if (!root_hash || entry->hidden != DPS_BLS_SHOWN)
 		return;
@@ -110,11 +158,18 @@ judge_cmdline(DpsCheck *check, guint set, const DpsBootEntry *entry, const char 
 	    find_by_guid(check, sets[set].hash, &hash_guid))
 		return;
 
+	/* The hashes themselves say whether only the UUIDs are wrong. */
+	hash = error ? NULL : find_hashes(check, root_hash);
+	if (hash && data)
+		hint = hint_pair(set, data, hash, root_hash);
+	if (hash)
+		where = g_strdup_printf(", though partition %u holds these hashes", hash->number);
 	dps_check_report_file(
 		check, dps_check_image_severity(check), dps_check_part_number(entry->part),
-		entry->path, "build it for the hashes that are on the disk", "%shash=%s: %s",
-		set == 0 ? "root" : "usr", root_hash,
-		error ? error->message : "no pair of partitions has its halves as UUIDs");
+		entry->path, hint ? hint : "build it for the hashes that are on the disk",
+		"%shash=%s: %s%s", sets[set].name, root_hash,
+		error ? error->message : "no pair of partitions has its halves as UUIDs",
+		where ? where : "");
 }
 
 static void

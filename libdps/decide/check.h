@@ -42,11 +42,22 @@ extern const DpsRule dps_rules_gpt[], dps_rules_esp[], dps_rules_fat[], dps_rule
 	dps_rules_entries[], dps_rules_uki[], dps_rules_space[], dps_rules_root[],
 	dps_rules_content[], dps_rules_tree[], dps_rules_verity[], dps_rules_last[];
 
-/* Adds a finding of the rule that runs.  hint may be NULL; message is a format. */
+/*
+ * Adds a finding of the rule that runs.  message is a format; hint may be NULL.  What is between
+ * backquotes in a hint is a command that can be pasted: "{disk}" in it becomes the path of the
+ * disk, quoted for a shell, "{n}" the number of the finding's partition, and "{root}" the role
+ * root, with its architecture where only the caller said it.
+ */
 void dps_check_report(DpsCheck *check, guint partition, const char *hint, const char *format, ...)
 	G_GNUC_PRINTF(4, 5);
 void dps_check_report_as(DpsCheck *check, DpsSeverity severity, guint partition, const char *hint,
 			 const char *format, ...) G_GNUC_PRINTF(5, 6);
+
+/* (transfer full): a word for a shell, quoted where it need be */
+char *dps_check_quote(const char *word);
+
+/* (transfer full): the hint that sets a partition's attribute bits to these */
+char *dps_check_hint_attributes(uint64_t attributes);
 
 /* The same about a file; severity 0: that of the rule. */
 void dps_check_report_file(DpsCheck *check, DpsSeverity severity, guint partition, const char *path,

@@ -150,8 +150,7 @@ has_grub_relative_path(DpsPlan *plan)
 		return FALSE;
 
 	for (guint i = 0; i < G_N_ELEMENTS(configs); i++) {
-		g_autofree char *text =
-			dps_tree_read_file(plan->tree, configs[i], NULL);
+		g_autofree char *text = dps_tree_read_file(plan->tree, configs[i], NULL);
 
 		if (text && g_regex_match_simple("^\\s*set\\s+btrfs_relative_path\\s*=", text,
 						 G_REGEX_MULTILINE, 0))

@@ -85,8 +85,8 @@ typedef struct {
  * Microsoft FAT specification, section 6.2). */
 #define DPS_FILES_MAX_NAMES 65536
 
-/* The largest text that is read whole: a grub.cfg with a menu of hundreds of snapshots has been seen
- * at 2 MiB, and no other file of a system's configuration comes near that. */
+/* The largest text that is read whole: a grub.cfg with a menu of hundreds of snapshots has been
+ * seen at 2 MiB, and no other file of a system's configuration comes near that. */
 #define DPS_FILES_MAX_TEXT (8 * 1024 * 1024)
 
 /* As the kernel has it: include/linux/namei.h, MAXSYMLINKS. */

@@ -239,8 +239,7 @@ crypttab_entry_free(DpsCrypttabEntry *entry)
 GPtrArray *
 dps_crypttab_parse(const char *text)
 {
-	GPtrArray *entries =
-		g_ptr_array_new_with_free_func((GDestroyNotify)crypttab_entry_free);
+	GPtrArray *entries = g_ptr_array_new_with_free_func((GDestroyNotify)crypttab_entry_free);
 	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
 
 	for (guint i = 0; lines[i]; i++) {

@@ -66,8 +66,8 @@ GPtrArray *dps_fstab_new(void); /* (element-type DpsFstabEntry): an empty one */
  */
 GPtrArray *dps_fstab_parse(char *text, size_t size, const char *subject, GError **error);
 
-/* Returns: (transfer full): "UUID=X" for udev's link "/dev/disk/by-uuid/X", which says the same, and
- *   likewise for labels and partitions; any other spec as it is */
+/* Returns: (transfer full): "UUID=X" for udev's link "/dev/disk/by-uuid/X", which says the same,
+ * and likewise for labels and partitions; any other spec as it is */
 char *dps_fstab_normalise_spec(const char *spec);
 
 /*

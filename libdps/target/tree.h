@@ -47,7 +47,7 @@ GPtrArray *dps_tree_get_fstab(DpsTree *tree);  /* (element-type DpsFstabEntry): 
  * NULL: it cannot be read */
 GPtrArray *dps_tree_get_crypttab(DpsTree *tree, GError **error);
 
-GPtrArray *dps_tree_get_swaps(DpsTree *tree);  /* (element-type DpsSwap): of the running system */
+GPtrArray *dps_tree_get_swaps(DpsTree *tree); /* (element-type DpsSwap): of the running system */
 
 /*
  * (nullable): the mount that holds the root of the system: at "/", or at /sysroot in image mode

@@ -42,7 +42,7 @@ def test_what_cannot_be_root_is_not_offered(tmp_path):
     ])
     findings = call("check", "--json", "--arch=x86_64", path, status=1).json["disks"][0]["findings"]
     (hint,) = [f["hint"] for f in findings if f["code"] == "root-missing"]
-    assert hint == "tag it: dps-tag apply DISK root=3"
+    assert hint == f"tag it: `dps-tag apply {path} root:x86_64=3`"
 
 
 def test_bad(bad):
