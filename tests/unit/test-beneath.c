@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fault.h"
 #include "ground/error.h"
 #include "made-up-system.h"
 #include "target/beneath.h"
@@ -265,6 +266,149 @@ test_bombs(void)
 	}
 }
 
+/* More steps than a path has room for, and links that make one of them. */
+static void
+test_too_long(void)
+{
+	g_auto(Tree) tree = make_tree();
+	g_autoptr(GString) steps = g_string_new(NULL);
+	g_autoptr(GString) round = g_string_new("longer");
+
+	for (guint i = 0; i < PATH_MAX; i += 2)
+		g_string_append(steps, "./");
+	g_string_append(steps, "secret");
+	for (guint way = 0; way < G_N_ELEMENTS(ways); way++) {
+		g_assert_cmpint(ways[way].open(tree.root, steps->str, O_RDONLY), ==, -1);
+		g_assert_cmpint(errno, ==, ENAMETOOLONG);
+	}
+
+	g_string_truncate(steps, 3000);
+	made_up_link(steps->str, tree.path, "longer");
+	for (guint i = 0; i < 400; i++)
+		g_string_append(round, "/../");
+	g_assert_cmpint(dps_beneath_walk(tree.root, round->str, O_RDONLY), ==, -1);
+	g_assert_cmpint(errno, ==, ENAMETOOLONG);
+
+	/* No file system of Linux has such links; one of tomorrow may. */
+	fault_set(FAULT_READLINK, 1, FAULT_LIE);
+	g_assert_cmpint(dps_beneath_walk(tree.root, "secret", O_RDONLY), ==, -1);
+	g_assert_true(fault_clear());
+	g_assert_cmpint(errno, ==, ENAMETOOLONG);
+}
+
+/* What kernels and sandboxes without openat2(2) say to it, and one that is busy. */
+static void
+test_openat2(void)
+{
+	/* clang-format off */
+	static const struct {
+		guint first, last;
+		int errnum;
+		gboolean opens;
+	} cases[] = {
+		{ 1, 1, ENOSYS, TRUE },
+		{ 1, 1, EPERM, TRUE },
+		{ 1, 1, EAGAIN, TRUE },
+		{ 1, 1, EINTR, TRUE },
+		{ 1, G_MAXUINT, EAGAIN, FALSE }, /* and an end of it */
+		{ 1, 1, EACCES, FALSE },
+	};
+	/* clang-format on */
+	g_auto(Tree) tree = make_tree();
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		char buffer[8] = "";
+		int fd, errnum;
+
+		if (cases[i].last == G_MAXUINT)
+			fault_set_from(FAULT_OPENAT2, 1, cases[i].errnum);
+		else
+			fault_set(FAULT_OPENAT2, 1, cases[i].errnum);
+		fd = dps_beneath_open(tree.root, "etc/absolute", O_RDONLY);
+		errnum = errno;
+		g_assert_true(fault_clear());
+		if (!cases[i].opens) {
+			g_assert_cmpint(fd, ==, -1);
+			g_assert_cmpint(errnum, ==, cases[i].errnum);
+			continue;
+		}
+		g_assert_cmpint(read(fd, buffer, sizeof(buffer) - 1), ==, 4);
+		g_assert_cmpstr(buffer, ==, "file");
+		close(fd);
+	}
+}
+
+static void
+remove_it(gpointer data)
+{
+	g_assert_cmpint(unlink(data), ==, 0);
+}
+
+static void
+make_it_a_fifo(gpointer data)
+{
+	remove_it(data);
+	g_assert_cmpint(mkfifo(data, 0644), ==, 0);
+}
+
+/* It is looked at what a file is, and somebody puts another thing there before it is opened. */
+static void
+test_file_swapped(void)
+{
+	/* clang-format off */
+	static const struct {
+		void (*happen)(gpointer data);
+		int errnum;
+	} cases[] = { { remove_it, ENOENT }, { make_it_a_fifo, EBADF } };
+	/* clang-format on */
+	g_auto(Tree) tree = make_tree();
+	g_autofree char *path = g_build_filename(tree.path, "etc/file", NULL);
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		made_up_write(tree.path, "etc/file", "file");
+		fault_set_event(FAULT_OPENAT2, 2, cases[i].happen, path);
+		g_assert_cmpint(dps_beneath_open_file(tree.root, "etc/file"), ==, -1);
+		g_assert_cmpint(errno, ==, cases[i].errnum);
+		g_assert_true(fault_clear());
+	}
+}
+
+static void
+test_unreadable(void)
+{
+	/* clang-format off */
+	static const struct {
+		FaultCall call;
+		guint nth;
+	} cases[] = {
+		{ FAULT_OPENAT2, 1 },
+		{ FAULT_FSTAT, 1 },
+		{ FAULT_OPENAT2, 2 },
+		{ FAULT_READ, 1 },
+		{ FAULT_READ, 2 },
+	};
+	/* clang-format on */
+	g_auto(Tree) tree = make_tree();
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_autoptr(GError) error = NULL;
+		size_t size = 99;
+
+		fault_set(cases[i].call, cases[i].nth, EIO);
+		g_assert_null(
+			dps_beneath_read(tree.root, "etc/file", 100, "its name", &size, &error));
+		g_assert_true(fault_clear());
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+		g_assert_true(g_str_has_prefix(error->message, "its name: "));
+		g_assert_cmpuint(size, ==, 99);
+	}
+
+	/* Which of the two looks failed is nobody's business. */
+	fault_set(FAULT_FSTAT, 2, EIO);
+	g_assert_cmpint(dps_beneath_open_file(tree.root, "etc/file"), ==, -1);
+	g_assert_true(fault_clear());
+}
+
 int
 main(int argc, char **argv)
 {
@@ -277,5 +421,9 @@ main(int argc, char **argv)
 	g_test_add_func("/beneath/what-is-no-file", test_what_is_no_file);
 	g_test_add_func("/beneath/sizes", test_sizes);
 	g_test_add_func("/beneath/bombs", test_bombs);
+	g_test_add_func("/beneath/too-long", test_too_long);
+	g_test_add_func("/beneath/openat2", test_openat2);
+	g_test_add_func("/beneath/file-swapped", test_file_swapped);
+	g_test_add_func("/beneath/unreadable", test_unreadable);
 	return g_test_run();
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dps/error.h>
+#include "fault.h"
 #include "format/checksum.h"
 #include "ground/bytes.h"
 #include "target/journal.h"
@@ -338,6 +339,103 @@ test_link_to_image(Fixture *self, gconstpointer data)
 	g_rmdir(link_dir);
 }
 
+/* Each call fails in turn: what is there is old or new, or the journal can finish it. */
+static const struct {
+	FaultCall call;
+	int how;
+} each[] = {
+	{ FAULT_OPEN, EACCES },	      { FAULT_READ, EIO },  { FAULT_READ, FAULT_END },
+	{ FAULT_WRITE, ENOSPC },      { FAULT_WRITE, EIO }, { FAULT_WRITE, FAULT_END },
+	{ FAULT_WRITE, FAULT_SHORT }, { FAULT_FLUSH, EIO }, { FAULT_WRITE, EINTR },
+	{ FAULT_REALPATH, EACCES },   { FAULT_FSTAT, EIO }, { FAULT_UNLINK, EACCES },
+	{ FAULT_WRITE, FAULT_LIE },
+};
+
+static void
+assert_is_or_gets_whole(Fixture *self, gboolean is_said_written)
+{
+	g_autofree char *bytes = NULL;
+	g_autoptr(GError) error = NULL;
+
+	g_assert_true(dps_journal_finish(self->medium, NULL, &error));
+	g_assert_no_error(error);
+	g_assert_false(g_file_test(self->journal, G_FILE_TEST_EXISTS));
+	g_assert_true(g_file_get_contents(self->image, &bytes, NULL, NULL));
+	if (is_said_written)
+		g_assert_cmpint(bytes[FIRST], ==, 'b');
+	assert_image(self, bytes[FIRST], bytes[FIRST]);
+	g_assert_true(bytes[FIRST] == 'a' || bytes[FIRST] == 'b');
+	put_image(self, FIRST, 'a', EDIT_SIZE);
+	put_image(self, SECOND, 'a', EDIT_SIZE);
+}
+
+static void
+test_each_call_of_writing(Fixture *self, gconstpointer data)
+{
+	/* Once, or from then on: then nothing can be put back either. */
+	for (guint i = 0; i < 2 * G_N_ELEMENTS(each); i++)
+		for (guint nth = 1, was_reached = TRUE; was_reached; nth++) {
+			g_autoptr(GPtrArray) edits = make_edits();
+			g_autoptr(GError) error = NULL;
+			guint row = i / 2;
+			gboolean written;
+
+			if (i % 2 == 1 && (each[row].how == EINTR || each[row].how == FAULT_LIE))
+				break;
+			g_test_message("call %u, fault %d, %u", each[row].call, each[row].how, nth);
+			g_assert_cmpuint(nth, <, 200);
+			if (i % 2 == 0)
+				fault_set(each[row].call, nth, each[row].how);
+			else
+				fault_set_from(each[row].call, nth, each[row].how);
+			written = dps_journal_write_edits(self->medium, 0, edits, &error);
+			was_reached = fault_clear();
+			g_assert_cmpint(written, ==, error == NULL);
+			if (!was_reached)
+				g_assert_true(written);
+			assert_is_or_gets_whole(self, written);
+		}
+}
+
+static void
+test_each_call_of_finishing(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+
+	sum_journal(journal);
+	for (guint i = 0; i < G_N_ELEMENTS(each); i++)
+		for (guint nth = 1, was_reached = TRUE; was_reached; nth++) {
+			g_autoptr(GError) error = NULL;
+			gboolean finished = FALSE, good;
+
+			g_assert_cmpuint(nth, <, 200);
+			put_image(self, FIRST, 'b', 512);
+			put_journal(self, journal, journal->len);
+			fault_set(each[i].call, nth, each[i].how);
+			good = dps_journal_finish(self->medium, &finished, &error);
+			was_reached = fault_clear();
+			g_assert_cmpint(good, ==, error == NULL);
+			g_assert_cmpint(good, ==, finished);
+			assert_is_or_gets_whole(self, good);
+		}
+}
+
+/* Another kind of failure: the directory that the image was in is there no more. */
+static void
+test_no_place(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(GError) error = NULL;
+
+	g_assert_cmpint(g_unlink(self->image), ==, 0);
+	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
+	g_clear_error(&error);
+	g_assert_false(dps_journal_finish(self->medium, NULL, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
+	g_assert_false(dps_journal_is_pending(self->medium));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -353,6 +451,9 @@ main(int argc, char **argv)
 		{ "/journal/bad", test_bad_journals },
 		{ "/journal/others", test_others_journal },
 		{ "/journal/link-to-image", test_link_to_image },
+		{ "/journal/each-call-of-writing", test_each_call_of_writing },
+		{ "/journal/each-call-of-finishing", test_each_call_of_finishing },
+		{ "/journal/no-place", test_no_place },
 	};
 
 	g_test_init(&argc, &argv, NULL);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fault.h"
 #include "ground/error.h"
 #include "target/medium.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
@@ -339,6 +341,222 @@ test_done(Fixture *fixture, gconstpointer data)
 	g_assert_nonnull(next);
 }
 
+/* Two edits of a writable medium. */
+static GPtrArray *
+make_two_edits(void)
+{
+	GPtrArray *edits = dps_edit_list_new();
+
+	add_edit(edits, 1024, 512, 0, 0xa1);
+	add_edit(edits, 4000, 200, 0, 0xa2);
+	return edits;
+}
+
+static void
+assert_put_back(Fixture *fixture, DpsMedium *medium, GPtrArray *edits, guint done, GBytes *before)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GBytes) after = NULL;
+
+	g_assert_true(dps_medium_put_back(medium, 0, edits, done, &error));
+	g_assert_no_error(error);
+	after = get_bytes(fixture);
+	g_assert_true(g_bytes_equal(before, after));
+}
+
+/* What a write comes to, how far it says it got; and that what is there can be put back. */
+static void
+test_write_faults(Fixture *fixture, gconstpointer data)
+{
+	/* clang-format off */
+	static const struct {
+		const char *name;
+		FaultCall call;
+		guint first, last;
+		int how;
+		int code; /* 0: it is written */
+		guint done;
+		const char *says;
+	} rows[] = {
+		{ "first-write", FAULT_WRITE, 1, 1, EIO, DPS_ERROR_IO, 0, "step 1 of 2: " },
+		{ "second-write", FAULT_WRITE, 2, 2, ENOSPC, DPS_ERROR_NO_SPACE, 1, "step 2 of 2: " },
+		{ "nothing-written", FAULT_WRITE, 2, 2, FAULT_END, DPS_ERROR_IO, 1, "test bytes: write" },
+		{ "cut-off", FAULT_WRITE, 2, G_MAXUINT, FAULT_END, DPS_ERROR_IO, 1, "test bytes: write" },
+		{ "first-flush", FAULT_FLUSH, 1, 1, EIO, DPS_ERROR_IO, 0, "test bytes: flush" },
+		{ "second-flush", FAULT_FLUSH, 2, 2, EIO, DPS_ERROR_IO, 1, "test bytes: flush" },
+		{ "unread", FAULT_READ, 1, 1, EIO, DPS_ERROR_IO, 0, "test bytes" },
+		{ "lies", FAULT_WRITE, 1, G_MAXUINT, FAULT_LIE, DPS_ERROR_IO, 2, "gives others back" },
+		{ "in-parts", FAULT_WRITE, 1, G_MAXUINT, FAULT_SHORT, 0, 2, NULL },
+		{ "signal-while-writing", FAULT_WRITE, 2, 2, EINTR, 0, 2, NULL },
+		{ "signal-while-flushing", FAULT_FLUSH, 2, 2, EINTR, 0, 2, NULL },
+		{ "no-way-round-the-cache", FAULT_OPEN, 1, G_MAXUINT, EINVAL, 0, 2, NULL },
+	};
+	/* clang-format on */
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	g_autoptr(GBytes) before = get_bytes(fixture);
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GPtrArray) edits = make_two_edits();
+		g_autoptr(GError) error = NULL;
+		gboolean written;
+		guint done = 99;
+
+		g_test_message("%s", rows[i].name);
+		if (rows[i].last == G_MAXUINT)
+			fault_set_from(rows[i].call, rows[i].first, rows[i].how);
+		else
+			fault_set(rows[i].call, rows[i].first, rows[i].how);
+		written = dps_medium_write_edits(medium, 0, edits, &done, &error);
+		g_assert_true(fault_clear());
+		g_assert_cmpuint(done, ==, rows[i].done);
+		if (rows[i].code == 0) {
+			g_assert_no_error(error);
+			g_assert_true(written);
+		} else {
+			g_assert_error(error, DPS_ERROR, rows[i].code);
+			g_assert_false(written);
+			g_assert_nonnull(strstr(error->message, rows[i].says));
+			g_assert_nonnull(strstr(error->message, fixture->path));
+		}
+		assert_put_back(fixture, medium, edits, done, before);
+	}
+}
+
+/* Calls of these fail one after the other, also where reading back goes through the cache. */
+static const struct {
+	FaultCall call;
+	int how;
+} each[] = {
+	{ FAULT_READ, EIO },  { FAULT_READ, FAULT_END }, { FAULT_WRITE, EIO },
+	{ FAULT_FLUSH, EIO }, { FAULT_ADVISE, EIO },
+};
+
+static void
+test_each_call_of_a_write(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	g_autoptr(GBytes) before = get_bytes(fixture);
+
+	for (guint i = 0; i < G_N_ELEMENTS(each); i++)
+		for (guint nth = 1, was_reached = TRUE; was_reached; nth++) {
+			g_autoptr(GPtrArray) edits = make_two_edits();
+			g_autoptr(GError) error = NULL;
+			gboolean written;
+			guint done;
+
+			g_assert_cmpuint(nth, <, 100);
+			fault_set(each[i].call, nth, each[i].how);
+			fault_set_from(FAULT_OPEN, 1, EINVAL); /* O_DIRECT */
+			written = dps_medium_write_edits(medium, 0, edits, &done, &error);
+			was_reached = fault_was_reached();
+			fault_clear();
+			g_assert_cmpint(written, !=, was_reached);
+			g_assert_cmpint(error != NULL, ==, !written);
+			assert_put_back(fixture, medium, edits, done, before);
+		}
+}
+
+static void
+test_each_call_of_putting_back(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	g_autoptr(GBytes) before = get_bytes(fixture);
+	g_autoptr(GPtrArray) edits = make_two_edits();
+	g_autoptr(GError) lie = NULL;
+	guint done;
+
+	for (guint i = 0; i < G_N_ELEMENTS(each); i++)
+		for (guint nth = 1, was_reached = TRUE; was_reached; nth++) {
+			g_autoptr(GError) error = NULL;
+			gboolean is_back;
+
+			g_assert_cmpuint(nth, <, 100);
+			g_assert_true(dps_medium_write_edits(medium, 0, edits, &done, NULL));
+			fault_set(each[i].call, nth, each[i].how);
+			fault_set_from(FAULT_OPEN, 1, EINVAL);
+			is_back = dps_medium_put_back(medium, 0, edits, done, &error);
+			was_reached = fault_was_reached();
+			fault_clear();
+			g_assert_cmpint(is_back, !=, was_reached);
+			if (!is_back)
+				g_assert_nonnull(strstr(error->message, "put back: "));
+			assert_put_back(fixture, medium, edits, done, before);
+		}
+
+	g_assert_true(dps_medium_write_edits(medium, 0, edits, &done, NULL));
+	fault_set_from(FAULT_WRITE, 1, FAULT_LIE);
+	g_assert_false(dps_medium_put_back(medium, 0, edits, done, &lie));
+	g_assert_true(fault_clear());
+	g_assert_error(lie, DPS_ERROR, DPS_ERROR_IO);
+	g_assert_nonnull(strstr(lie->message, "gives others back"));
+	assert_put_back(fixture, medium, edits, done, before);
+}
+
+static void
+make_it_a_directory(gpointer path)
+{
+	g_assert_cmpint(g_unlink(path), ==, 0);
+	g_assert_cmpint(g_mkdir(path, 0755), ==, 0);
+}
+
+static void
+test_open_faults(Fixture *fixture, gconstpointer data)
+{
+	/* clang-format off */
+	static const struct {
+		FaultCall call;
+		int how;
+		DpsOpenFlags flags;
+		int code; /* 0: it opens */
+		const char *says;
+	} rows[] = {
+		{ FAULT_STAT, EACCES, DPS_OPEN_READ_ONLY, DPS_ERROR_PERMISSION, "open: " },
+		{ FAULT_OPEN, EACCES, DPS_OPEN_READ_ONLY, DPS_ERROR_PERMISSION, "open: " },
+		{ FAULT_OPEN, EACCES, DPS_OPEN_WRITABLE, DPS_ERROR_PERMISSION, "open for writing: " },
+		{ FAULT_OPEN, EINTR, DPS_OPEN_WRITABLE, 0, NULL },
+		{ FAULT_FSTAT, EIO, DPS_OPEN_READ_ONLY, DPS_ERROR_IO, "stat: " },
+		{ FAULT_LOCK, EINTR, DPS_OPEN_WRITABLE, 0, NULL },
+		{ FAULT_LOCK, ENOLCK, DPS_OPEN_WRITABLE, DPS_ERROR_IO, "lock: " },
+	};
+	/* clang-format on */
+	g_autoptr(GError) error = NULL;
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(DpsMedium) medium = NULL;
+
+		fault_set(rows[i].call, 1, rows[i].how);
+		medium = dps_medium_open(fixture->path, rows[i].flags, &error);
+		g_assert_true(fault_clear());
+		g_assert_cmpint(medium != NULL, ==, rows[i].code == 0);
+		if (medium)
+			continue;
+		g_assert_error(error, DPS_ERROR, rows[i].code);
+		g_assert_nonnull(strstr(error->message, rows[i].says));
+		g_clear_error(&error);
+	}
+
+	/* What it was when it was looked at, and what is opened, are two. */
+	fault_set_event(FAULT_OPEN, 1, make_it_a_directory, fixture->path);
+	g_assert_null(dps_medium_open(fixture->path, DPS_OPEN_READ_ONLY, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_UNSUPPORTED);
+	g_assert_cmpint(g_rmdir(fixture->path), ==, 0);
+}
+
+/* A lock that nobody lets go ends in its time, and what can be told of its holder. */
+static void
+test_lock_by_nobody(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+
+	fault_set_from(FAULT_LOCK, 1, EWOULDBLOCK);
+	g_assert_null(
+		dps_medium_open(fixture->path, DPS_OPEN_WRITABLE | DPS_OPEN_LOCK_NONBLOCK, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_BUSY);
+	g_assert_nonnull(strstr(error->message, "locked by another process"));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -354,6 +572,11 @@ main(int argc, char **argv)
 	ADD("/medium/formats", test_formats);
 	ADD("/medium/no-disk", test_no_disk);
 	ADD("/medium/done", test_done);
+	ADD("/medium/write-faults", test_write_faults);
+	ADD("/medium/each-call-of-a-write", test_each_call_of_a_write);
+	ADD("/medium/each-call-of-putting-back", test_each_call_of_putting_back);
+	ADD("/medium/open-faults", test_open_faults);
+	ADD("/medium/lock-by-nobody", test_lock_by_nobody);
 #undef ADD
 	return g_test_run();
 }

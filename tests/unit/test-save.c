@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fault.h"
+#include "ground/error.h"
+#include "made-up-system.h"
+#include "target/save.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#define NAME "backup.json"
+#define TEXT "what was there before\n"
+
+/* An empty directory. */
+typedef struct {
+	char *path;
+	int fd;
+} Fixture;
+
+static void
+set_up(Fixture *self, gconstpointer data)
+{
+	self->path = g_dir_make_tmp("dps-save-XXXXXX", NULL);
+	self->fd = open(self->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	g_assert_cmpint(self->fd, >=, 0);
+}
+
+static void
+tear_down(Fixture *self, gconstpointer data)
+{
+	close(self->fd);
+	made_up_remove(self->path);
+	g_free(self->path);
+}
+
+static guint
+count_names(Fixture *self)
+{
+	g_autoptr(GDir) dir = g_dir_open(self->path, 0, NULL);
+	guint n = 0;
+
+	while (g_dir_read_name(dir))
+		n++;
+	return n;
+}
+
+static void
+assert_file(Fixture *self, const char *name, const char *wanted)
+{
+	g_autofree char *path = g_build_filename(self->path, name, NULL);
+	g_autofree char *text = NULL;
+	struct stat st;
+
+	g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+	g_assert_cmpstr(text, ==, wanted);
+	g_assert_cmpint(stat(path, &st), ==, 0);
+	g_assert_cmpuint(st.st_mode & 07777, ==, 0600);
+}
+
+/* What may happen once, or from then on; and the file is there, or why it is not. */
+/* clang-format off */
+static const struct {
+	const char *name;
+	FaultCall call;
+	guint nth;
+	int how;
+	int code; /* 0: the file is there */
+} new_files[] = {
+	{ "nothing", FAULT_OPEN, 100, EIO, 0 },
+	{ "no-files-without-a-name", FAULT_OPEN, 1, EOPNOTSUPP, 0 },
+	{ "no-links", FAULT_LINK, 1, EPERM, 0 },
+	{ "no-proc", FAULT_LINK, 1, ENOENT, 0 },
+	{ "write-in-parts", FAULT_WRITE, 1, FAULT_SHORT, 0 },
+	{ "write-and-a-signal", FAULT_WRITE, 1, EINTR, 0 },
+	{ "flush-and-a-signal", FAULT_FLUSH, 1, EINTR, 0 },
+	{ "full", FAULT_WRITE, 1, ENOSPC, DPS_ERROR_NO_SPACE },
+	{ "full-in-the-middle", FAULT_WRITE, 1, FAULT_END, DPS_ERROR_IO },
+	{ "broken", FAULT_FLUSH, 1, EIO, DPS_ERROR_IO },
+	{ "directory-that-is-not-flushed", FAULT_FLUSH, 2, EIO, DPS_ERROR_IO },
+};
+/* clang-format on */
+
+static void
+test_new_file(Fixture *self, gconstpointer data)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(new_files); i++) {
+		g_autoptr(GError) error = NULL;
+		gboolean done;
+
+		g_test_message("%s", new_files[i].name);
+		fault_set(new_files[i].call, new_files[i].nth, new_files[i].how);
+		done = dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), &error);
+		g_assert_cmpint(fault_clear(), ==, new_files[i].nth < 100);
+		if (new_files[i].code == 0) {
+			g_assert_no_error(error);
+			g_assert_true(done);
+			assert_file(self, NAME, TEXT);
+			dps_save_remove_file(self->fd, NAME);
+		} else {
+			g_assert_error(error, DPS_ERROR, new_files[i].code);
+			g_assert_false(done);
+		}
+		g_assert_cmpuint(count_names(self), ==, 0);
+	}
+}
+
+/* The same where a file has a name from the start, so that what is left must be taken away. */
+static void
+test_new_file_by_name(Fixture *self, gconstpointer data)
+{
+	/* clang-format off */
+	static const struct {
+		FaultCall call;
+		guint nth;
+		int how, code;
+	} rows[] = {
+		{ FAULT_OPEN, 2, EACCES, DPS_ERROR_PERMISSION },
+		{ FAULT_OPEN, 2, ENOSPC, DPS_ERROR_NO_SPACE },
+		{ FAULT_WRITE, 1, ENOSPC, DPS_ERROR_NO_SPACE },
+		{ FAULT_FLUSH, 1, EIO, DPS_ERROR_IO },
+		{ FAULT_FLUSH, 2, EIO, DPS_ERROR_IO },
+	};
+	/* clang-format on */
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+
+		fault_set(FAULT_OPEN, 1, EOPNOTSUPP);
+		fault_set(rows[i].call, rows[i].nth, rows[i].how);
+		g_assert_false(dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), &error));
+		g_assert_true(fault_clear());
+		g_assert_error(error, DPS_ERROR, rows[i].code);
+		g_assert_cmpuint(count_names(self), ==, 0);
+	}
+}
+
+/* What is there stays, whatever it is and whichever way the file is made. */
+static void
+test_name_taken(Fixture *self, gconstpointer data)
+{
+	for (guint by_name = 0; by_name < 2; by_name++)
+		for (guint is_link = 0; is_link < 2; is_link++) {
+			g_autoptr(GError) error = NULL;
+
+			if (is_link)
+				made_up_link("/nonexistent/target", self->path, NAME);
+			else
+				made_up_write(self->path, NAME, "of somebody");
+			if (by_name)
+				fault_set(FAULT_OPEN, 1, EOPNOTSUPP);
+			g_assert_false(
+				dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), &error));
+			g_assert_true(fault_clear());
+			g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+			g_assert_nonnull(strstr(error->message, "choose another name"));
+			g_assert_cmpuint(count_names(self), ==, 1);
+			if (!is_link) {
+				g_autofree char *path = g_build_filename(self->path, NAME, NULL);
+				g_autofree char *text = NULL;
+
+				g_assert_true(g_file_get_contents(path, &text, NULL, NULL));
+				g_assert_cmpstr(text, ==, "of somebody");
+			}
+			g_assert_cmpint(unlinkat(self->fd, NAME, 0), ==, 0);
+		}
+}
+
+static void
+assert_mode(Fixture *self, const char *name, mode_t mode)
+{
+	g_autofree char *path = g_build_filename(self->path, name, NULL);
+	struct stat st;
+
+	g_assert_cmpint(lstat(path, &st), ==, 0);
+	g_assert_true(S_ISDIR(st.st_mode));
+	g_assert_cmpuint(st.st_mode & 0777, ==, mode);
+}
+
+static void
+test_make_directories(Fixture *self, gconstpointer data)
+{
+	g_autoptr(MadeUpSystem) machine = made_up_new();
+	g_autoptr(GError) error = NULL;
+	g_autoptr(DpsTree) tree = NULL;
+	mode_t mask = umask(022);
+	int fd;
+
+	tree = dps_tree_open_on(self->path, &machine->system, &error);
+	g_assert_no_error(error);
+	for (guint i = 0; i < 2; i++) { /* they are made, and then they are there */
+		fd = dps_save_open_dir(tree, "/var/lib/libdps", TRUE, &error);
+		g_assert_no_error(error);
+		g_assert_cmpint(fd, >=, 0);
+		close(fd);
+		assert_mode(self, "var", 0755);
+		assert_mode(self, "var/lib", 0755);
+		assert_mode(self, "var/lib/libdps", 0700);
+	}
+	umask(mask);
+}
+
+static void
+test_directories_that_fail(Fixture *self, gconstpointer data)
+{
+	/* clang-format off */
+	static const struct {
+		FaultCall call;
+		guint nth;
+		int how, code;
+	} rows[] = {
+		{ FAULT_MKDIR, 1, EROFS, DPS_ERROR_PERMISSION },
+		{ FAULT_MKDIR, 2, ENOSPC, DPS_ERROR_NO_SPACE },
+		{ FAULT_FLUSH, 1, EIO, DPS_ERROR_IO },
+		{ FAULT_OPEN, 1, EACCES, DPS_ERROR_PERMISSION },
+	};
+	/* clang-format on */
+	g_autoptr(MadeUpSystem) machine = made_up_new();
+	g_autoptr(DpsTree) tree = dps_tree_open_on(self->path, &machine->system, NULL);
+	g_autoptr(GError) error = NULL;
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		fault_set(rows[i].call, rows[i].nth, rows[i].how);
+		g_assert_cmpint(dps_save_open_dir(tree, "/var/lib", TRUE, &error), ==, -1);
+		g_assert_true(fault_clear());
+		g_assert_error(error, DPS_ERROR, rows[i].code);
+		g_assert_nonnull(strstr(error->message, "/var/lib"));
+		g_clear_error(&error);
+		unlinkat(self->fd, "var/lib", AT_REMOVEDIR);
+		unlinkat(self->fd, "var", AT_REMOVEDIR);
+	}
+
+	/* A link that leads nowhere is followed no further than the tree, and nothing is made. */
+	made_up_link("/nonexistent/elsewhere", self->path, "var");
+	g_assert_cmpint(dps_save_open_dir(tree, "/var/lib", TRUE, &error), ==, -1);
+	g_assert_nonnull(error);
+	g_clear_error(&error);
+	g_assert_false(g_file_test("/nonexistent", G_FILE_TEST_EXISTS));
+	g_assert_cmpint(unlinkat(self->fd, "var", 0), ==, 0);
+
+	made_up_link("var", self->path, "var");
+	g_assert_cmpint(dps_save_open_dir(tree, "/var/lib", TRUE, &error), ==, -1);
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+}
+
+static void
+test_existing_directory(Fixture *self, gconstpointer data)
+{
+	g_autofree char *missing = g_build_filename(self->path, "missing", NULL);
+	g_autoptr(GError) error = NULL;
+	int fd = dps_save_open_dir(NULL, self->path, FALSE, &error);
+
+	g_assert_no_error(error);
+	g_assert_cmpint(fd, >=, 0);
+	close(fd);
+	g_assert_cmpint(dps_save_open_dir(NULL, missing, FALSE, &error), ==, -1);
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
+	g_assert_cmpuint(count_names(self), ==, 0);
+}
+
+static void
+cut_short(gpointer data)
+{
+	g_assert_cmpint(truncate(data, 5), ==, 0);
+}
+
+static void
+test_read(Fixture *self, gconstpointer data)
+{
+	g_autofree char *path = g_build_filename(self->path, NAME, NULL);
+	g_autofree char *fifo = g_build_filename(self->path, "fifo", NULL);
+	g_autofree char *missing = g_build_filename(self->path, "missing", NULL);
+	g_autofree char *text = NULL, *shorter = NULL;
+	g_autoptr(GError) error = NULL;
+	/* clang-format off */
+	const struct {
+		const char *path;
+		size_t max_size;
+		FaultCall call;
+		int how; /* 0: it needs no fault */
+		int code;
+	} rows[] = {
+		{ missing, 100, 0, 0, DPS_ERROR_NOT_FOUND },
+		{ fifo, 100, 0, 0, DPS_ERROR_CORRUPT },
+		{ self->path, 100, 0, 0, DPS_ERROR_CORRUPT },
+		{ path, strlen(TEXT) - 1, 0, 0, DPS_ERROR_CORRUPT },
+		{ path, 100, FAULT_READ, EIO, DPS_ERROR_IO },
+	};
+	/* clang-format on */
+	gsize size = 99;
+
+	made_up_write(self->path, NAME, TEXT);
+	g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		if (rows[i].how)
+			fault_set(rows[i].call, 1, rows[i].how);
+		g_assert_null(dps_save_read_file(rows[i].path, rows[i].max_size, &size, &error));
+		g_assert_true(fault_clear());
+		g_assert_error(error, DPS_ERROR, rows[i].code);
+		g_assert_true(g_str_has_prefix(error->message, rows[i].path));
+		g_assert_cmpuint(size, ==, 99); /* untouched on failure */
+		g_clear_error(&error);
+	}
+
+	fault_set(FAULT_READ, 1, FAULT_SHORT);
+	text = dps_save_read_file(path, strlen(TEXT), &size, &error);
+	g_assert_true(fault_clear());
+	g_assert_no_error(error);
+	g_assert_cmpstr(text, ==, TEXT);
+	g_assert_cmpuint(size, ==, strlen(TEXT));
+
+	/* Somebody makes it shorter meanwhile: what is left of it. */
+	fault_set_event(FAULT_READ, 1, cut_short, path);
+	shorter = dps_save_read_file(path, 100, &size, &error);
+	g_assert_true(fault_clear());
+	g_assert_no_error(error);
+	g_assert_cmpstr(shorter, ==, "what ");
+	g_assert_cmpuint(size, ==, 5);
+}
+
+static void
+test_read_own(Fixture *self, gconstpointer data)
+{
+	g_autofree char *path = g_build_filename(self->path, NAME, NULL);
+	g_autofree char *fifo = g_build_filename(self->path, "fifo", NULL);
+	static const mode_t modes[] = { 0620, 0602, 0666 };
+	g_autofree char *text = NULL;
+	g_autoptr(GError) error = NULL;
+	gsize size;
+
+	made_up_write(self->path, NAME, TEXT);
+	g_assert_cmpint(g_chmod(path, 0600), ==, 0);
+	text = dps_save_read_own_file(self->fd, NAME, 100, &size, &error);
+	g_assert_no_error(error);
+	g_assert_cmpstr(text, ==, TEXT);
+
+	for (guint i = 0; i < G_N_ELEMENTS(modes); i++) {
+		g_assert_cmpint(g_chmod(path, modes[i]), ==, 0);
+		g_assert_null(dps_save_read_own_file(self->fd, NAME, 100, &size, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+		g_clear_error(&error);
+	}
+	g_assert_cmpint(g_chmod(path, 0600), ==, 0);
+	if (geteuid() == 0) {
+		g_assert_cmpint(chown(path, 65534, 65534), ==, 0);
+		g_assert_null(dps_save_read_own_file(self->fd, NAME, 100, &size, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+		g_clear_error(&error);
+	} else {
+		g_test_message("no file of another owner: only root can make one");
+	}
+
+	g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+	g_assert_null(dps_save_read_own_file(self->fd, "fifo", 100, &size, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+	g_clear_error(&error);
+	made_up_link(NAME, self->path, "link");
+	g_assert_null(dps_save_read_own_file(self->fd, "link", 100, &size, &error));
+	g_assert_nonnull(error);
+	g_clear_error(&error);
+	g_assert_null(dps_save_read_own_file(self->fd, "missing", 100, &size, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		void (*test)(Fixture *self, gconstpointer data);
+	} tests[] = {
+		{ "/save/new-file", test_new_file },
+		{ "/save/new-file-by-name", test_new_file_by_name },
+		{ "/save/name-taken", test_name_taken },
+		{ "/save/make-directories", test_make_directories },
+		{ "/save/directories-that-fail", test_directories_that_fail },
+		{ "/save/existing-directory", test_existing_directory },
+		{ "/save/read", test_read },
+		{ "/save/read-own", test_read_own },
+	};
+
+	g_test_init(&argc, &argv, NULL);
+	for (guint i = 0; i < G_N_ELEMENTS(tests); i++)
+		g_test_add(tests[i].name, Fixture, NULL, set_up, tests[i].test, tear_down);
+	return g_test_run();
+}
