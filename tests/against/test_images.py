@@ -27,6 +27,9 @@ SANDBOX = [
     *(["--symlink", "usr/lib64", "/lib64"] if os.path.exists("/lib64") else []),
     "--ro-bind", str(BUILD), "/build", "--setenv", "LD_LIBRARY_PATH", "/build/libdps",
     "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "PATH", "/usr/bin:/usr/sbin",
+    # Where `./dev coverage` counts what is reached.
+    *(["--bind", os.environ["DPS_PROFILES"], os.environ["DPS_PROFILES"]]
+      if "DPS_PROFILES" in os.environ else []),
 ]
 
 # ELF class, byte order, machine of a program of each architecture: elf.h of glibc, and the ABI documents.

@@ -96,6 +96,8 @@ def test_what_writes_is_not_confined(tmp_path, image, words):
 
 def test_the_library_restricts_nobody():
     """Its callers have their own ideas: nothing of this is in it."""
+    if "DPS_PROFILES" in os.environ:
+        pytest.skip("what counts lines calls prctl itself")
     library = next(pathlib.Path(DPS_TAG).parent.parent.glob("libdps/libdps.so.*"))
     names = subprocess.run(["nm", "-D", "--undefined-only", library], capture_output=True, text=True, check=True,
                            env=ENVIRONMENT).stdout

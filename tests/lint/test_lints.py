@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
+import coverage_report as coverage
 import layers
 import symbols
 
@@ -264,3 +265,39 @@ def test_symbols_of_a_library(tmp_path: Path) -> None:
     assert "dps_thing_new: in the headers, not in libthing.so" in problems
     assert "dps_stray: in libthing.so, not in the headers" in problems
     assert "helper: in libthing.so, not in the headers" in problems
+
+
+LCOV = """SF:{top}/libdps/target/medium.c
+DA:3,7
+DA:4,0
+DA:5,0
+DA:9,0
+end_of_record
+SF:/usr/include/glib-2.0/glib/garray.h
+DA:1,0
+end_of_record
+SF:{top}/cli/main.c
+DA:1,1
+DA:2,1
+DA:3,1
+DA:4,1
+end_of_record
+"""
+
+
+def test_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours alone is counted; a writer's lines are named; below the floor it fails."""
+    monkeypatch.setattr(coverage, "WRITERS", ["libdps/target/medium.c"])
+    files = coverage.parse_lcov(LCOV.format(top=coverage.TOP))
+    assert [file.path for file in files] == ["cli/main.c", "libdps/target/medium.c"]
+    text, is_enough = coverage.report(files, 62.5)
+    assert "libdps/target/medium.c: 4-5, 9" in text and is_enough
+    assert text.splitlines()[-1].split() == ["all", "8", "5", "62.5", "%"]
+    text, is_enough = coverage.report(files, 62.6)
+    assert "less than 62.6 %" in text and not is_enough
+
+
+def test_coverage_of_nothing() -> None:
+    """A writer that was not counted at all is a broken measurement."""
+    text, is_enough = coverage.report(coverage.parse_lcov(LCOV.format(top=coverage.TOP)), 0)
+    assert "nothing was counted of libdps/decide/apply.c" in text and not is_enough
