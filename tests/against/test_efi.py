@@ -12,13 +12,16 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import uuid
 from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+from binaries import kernel, one
+
 TOOL = os.environ["EFI_TOOL"]
-CACHE = Path(os.environ.get("DPS_DEB_CACHE", Path(TOOL).parent / "debs"))
 ENV = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 
 TRUNCATED, OVERLAP, UNSORTED, BEYOND = range(4)
@@ -41,35 +44,6 @@ def need(*programs: str) -> None:
     for program in programs:
         if shutil.which(program, path=ENV["PATH"]) is None:
             pytest.skip(f"SKIP: no {program} here")
-
-
-def package(name: str) -> Path:
-    """The files of a package, from the cache or from the archive."""
-    need("dpkg-deb", "apt-get")
-    to = CACHE / name
-    if not to.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["apt-get", "download", name], cwd=CACHE, env=ENV, capture_output=True, timeout=300)
-        debs = sorted(CACHE.glob(f"{name}_*.deb"))
-        if not debs:
-            pytest.skip(f"SKIP: package {name} cannot be downloaded here")
-        run("dpkg-deb", "-x", debs[-1], CACHE / f"{name}.new")
-        (CACHE / f"{name}.new").rename(to)
-    return to
-
-
-def one(package_name: str, pattern: str) -> Path:
-    found = sorted(package(package_name).glob(pattern))
-    assert found, f"{package_name} has no {pattern}"
-    return found[0]
-
-
-def kernel() -> Path:
-    depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
-    match = re.search(r"Depends: (linux-image-\S+)", depends)
-    if not match:
-        pytest.skip("SKIP: the archive has no linux-image-cloud-amd64")
-    return one(match[1], "boot/vmlinuz-*")
 
 
 STUB = ("systemd-boot-efi", "usr/lib/systemd/boot/efi/linuxx64.efi.stub")

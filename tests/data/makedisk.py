@@ -14,6 +14,7 @@ As a program: makedisk.py standard FILE
 
 import contextlib
 import dataclasses
+import fcntl
 import functools
 import hashlib
 import json
@@ -62,6 +63,10 @@ class Partition:
     subvolumes: tuple = ()  # btrfs: names at the top level; the first one gets the files
     default: str = ""  # btrfs: the default subvolume
     mkfs: tuple = ()  # more words for mkfs: ("-F16",)
+    number: int = 0  # in the table; 0: its place in the list
+    files_in: str = ""  # btrfs: another subvolume than the first for the files
+    more_files: dict = dataclasses.field(default_factory=dict)  # btrfs: subvolume: its files
+    snapshots: tuple = ()  # btrfs: subvolumes that are snapshots, of something empty
 
 
 def path_of_tools():
@@ -108,6 +113,9 @@ def write_tree(directory, files):
             path.mkdir(parents=True, exist_ok=True)
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(what, pathlib.PurePosixPath):  # a link to it
+            path.symlink_to(what)
+            continue
         path.write_bytes(what.encode() if isinstance(what, str) else what)
 
 
@@ -149,6 +157,44 @@ def mounted_node(node, *options):
             umount(place)
 
 
+@contextlib.contextmanager
+def one_at_a_time():
+    """The kernel takes two mounted btrfs of one UUID for one, and mkfs.btrfs refuses to make such."""
+    with open(pathlib.Path(tempfile.gettempdir(), f"makedisk-btrfs-{os.getuid()}.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def make_btrfs(path, part, fs_uuid, label):
+    if part.subvolumes and not can_mount():
+        with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
+            for name in part.subvolumes:
+                pathlib.Path(tree, name).mkdir()
+            write_tree(pathlib.Path(tree, part.subvolumes[0]), part.files)
+            words = [word for name in part.subvolumes
+                     for word in ("--subvol", f"default:{name}" if name == part.default else name)]
+            run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, "--rootdir", tree, *words, path)
+    elif part.subvolumes:
+        run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, path)
+        with mounted(path) as top:
+            for name in part.subvolumes:
+                (top / name).parent.mkdir(parents=True, exist_ok=True)
+                run("btrfs", "subvolume", "create", top / name)
+            for name in part.snapshots:  # of a subvolume that is gone, as the first one of an installation
+                (top / name).parent.mkdir(parents=True, exist_ok=True)
+                run("btrfs", "subvolume", "create", top / ".origin")
+                run("btrfs", "subvolume", "snapshot", top / ".origin", top / name)
+                run("btrfs", "subvolume", "delete", top / ".origin")
+            for name, files in {part.files_in or part.subvolumes[0]: part.files, **part.more_files}.items():
+                write_tree(top / name, files)
+            if part.default:
+                run("btrfs", "subvolume", "set-default", top / part.default)
+    else:
+        with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
+            write_tree(tree, part.files)
+            run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, "--rootdir", tree, path)
+
+
 def make_content(path, part, number):
     """Makes a file with what the partition holds."""
     fs_uuid = f"{number:08x}-aaaa-4bbb-8ccc-dddddddddddd"
@@ -157,44 +203,25 @@ def make_content(path, part, number):
     label = ["-L", part.label] if part.label else []
     if part.content == "vfat":
         run("mkfs.fat", *(part.mkfs or ("-F32",)), "-i", f"{0xABCD0000 + number:08x}", "-n", part.label or "NO NAME", path)
-        for name, what in part.files.items():
-            done = []
-            for parent in reversed(pathlib.PurePosixPath(name).parents):
-                if str(parent) != "." and parent not in done:
-                    subprocess.run(["mmd", "-D", "s", "-i", path, f"::{parent}"], check=False,
-                                   env=path_of_tools(), capture_output=True)
-                    done.append(parent)
-            with tempfile.NamedTemporaryFile() as copy:
-                copy.write(what.encode() if isinstance(what, str) else what)
-                copy.flush()
-                run("mcopy", "-i", path, copy.name, f"::{name}")
+        with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
+            write_tree(tree, part.files)
+            names = sorted(pathlib.Path(tree).iterdir())
+            if names:
+                run("mcopy", "-s", "-i", path, *names, "::")
     elif part.content == "ext4":
         with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
             write_tree(tree, part.files)
             run("mkfs.ext4", "-q", "-F", *part.mkfs, "-U", fs_uuid, *label, "-d", tree, path)
     elif part.content == "btrfs":
-        if part.subvolumes and not can_mount():
-            with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
-                for name in part.subvolumes:
-                    pathlib.Path(tree, name).mkdir()
-                write_tree(pathlib.Path(tree, part.subvolumes[0]), part.files)
-                words = [word for name in part.subvolumes
-                         for word in ("--subvol", f"default:{name}" if name == part.default else name)]
-                run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, "--rootdir", tree, *words, path)
-        elif part.subvolumes:
-            run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, path)
-            with mounted(path) as top:
-                for name in part.subvolumes:
-                    run("btrfs", "subvolume", "create", top / name)
-                write_tree(top / part.subvolumes[0], part.files)
-                if part.default:
-                    run("btrfs", "subvolume", "set-default", top / part.default)
-        else:
-            with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
-                write_tree(tree, part.files)
-                run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, "--rootdir", tree, path)
-    elif part.content == "xfs":  # without files: 300 MiB and more
-        run("mkfs.xfs", "-q", "-f", "-m", f"uuid={fs_uuid}", *label, path)
+        with one_at_a_time():
+            make_btrfs(path, part, fs_uuid, label)
+    elif part.content == "xfs":  # 300 MiB and more
+        with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
+            write_tree(pathlib.Path(tree, "root"), part.files)
+            pathlib.Path(tree, "root").mkdir(exist_ok=True)
+            prototype = pathlib.Path(tree, "prototype")
+            prototype.write_text(describe_for_xfs(pathlib.Path(tree, "root")))
+            run("mkfs.xfs", "-q", "-f", "-m", f"uuid={fs_uuid}", *label, "-p", prototype, path)
     elif part.content == "swap":
         run("mkswap", "-q", "-U", fs_uuid, *label, path)
     elif part.content == "crypto_LUKS":
@@ -211,8 +238,30 @@ def make_content(path, part, number):
             body = (32).to_bytes(4, "little") + b"LVM2 001" + uuid + (part.size * MIB).to_bytes(8, "little")
             body += bytes(512 - 20 - len(body))
             file.write(lvm_crc(body).to_bytes(4, "little") + body)
+    elif part.content == "raw":  # these bytes, at its start
+        with open(path, "r+b") as file:
+            file.write(part.files[""])
     elif part.content is not None:
         raise ValueError(f"{part.content}: no recipe")
+
+
+def describe_for_xfs(tree):
+    """A directory as `mkfs.xfs -p` wants to have it."""
+    lines = ["/", "0 0", "d--755 0 0"]
+
+    def describe(directory, indent):
+        for path in sorted(directory.iterdir()):
+            if path.is_symlink():
+                lines.append(f"{indent}{path.name} l--777 0 0 {os.readlink(path)}")
+            elif path.is_dir():
+                lines.append(f"{indent}{path.name} d--755 0 0")
+                describe(path, indent + " ")
+                lines.append(f"{indent}$")
+            else:
+                lines.append(f"{indent}{path.name} ---644 0 0 {path}")
+
+    describe(tree, "")
+    return "\n".join([*lines, "$"]) + "\n"
 
 
 def lvm_crc(data):
@@ -225,14 +274,17 @@ def lvm_crc(data):
     return crc
 
 
-def write_table(path, partitions, sector_size):
+def write_table(path, partitions, sector_size, label="gpt"):
     """Writes the table; gives back where each partition starts, in bytes."""
-    lines = ["label: gpt", f"label-id: {DISK_UUID}"]
+    lines = [f"label: {label}", f"label-id: {DISK_UUID if label == 'gpt' else '0x1234abcd'}"]
     starts = []
     start = MIB
     for number, part in enumerate(partitions, 1):
-        words = [f"start={start // sector_size}", f"size={part.size * MIB // sector_size}",
-                 f"type={part.type}", f"uuid={part.uuid or f'{number:08x}-1111-4222-8333-444444444444'}"]
+        number = part.number or number
+        words = [f"{number} : start={start // sector_size}", f"size={part.size * MIB // sector_size}",
+                 f"type={part.type}"]
+        if label == "gpt":
+            words.append(f"uuid={part.uuid or f'{number:08x}-1111-4222-8333-444444444444'}")
         if part.name:
             words.append(f'name="{part.name}"')
         if part.attrs:
@@ -301,20 +353,23 @@ def cache():
     return tempfile.TemporaryDirectory(prefix="makedisk-")
 
 
-def make(path, partitions, sector_size=512, gap=2):
+def make(path, partitions, sector_size=512, gap=2, label="gpt"):
     """Makes an image with these partitions, and @gap MiB behind them; returns its path."""
     path = pathlib.Path(path)
     with open(path, "wb") as file:
         file.truncate((1 + sum(part.size for part in partitions) + gap) * MIB)
-    starts = write_table(path, partitions, sector_size)
+    starts = write_table(path, partitions, sector_size, label)
     for number, (part, start) in enumerate(zip(partitions, starts), 1):
+        number = part.number or number
         if part.content is None:
             continue
         # Making a file system is slow, and many tests want the same one.
-        key = f"{number}-{abs(hash(repr((part.size, part.content, part.label, part.files, part.subvolumes, part.default, part.mkfs)))):x}"
+        key = f"{number}-{abs(hash(repr((part.size, part.content, part.label, part.files, part.subvolumes, part.default, part.mkfs, part.files_in, part.more_files, part.snapshots)))):x}"
         content = pathlib.Path(cache().name, key)
         if not content.exists():
-            make_content(content, part, number)
+            # One that was not finished must not be taken for whole by the next.
+            make_content(content.with_suffix(".new"), part, number)
+            content.with_suffix(".new").rename(content)
         copy_into(path, content, start)
     return path
 
