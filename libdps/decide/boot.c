@@ -4,6 +4,7 @@
 #include "ground/types.h"
 #include "target/btrfs-files.h"
 #include "target/ext4.h"
+#include "target/mbr-partitions.h"
 
 #include <string.h>
 
@@ -129,6 +130,7 @@ dps_boot_free(DpsBoot *self)
 	dps_program_free(self->second);
 	g_free(self->uki_path);
 	g_ptr_array_unref(self->others);
+	g_ptr_array_unref(self->mbr_partitions);
 	part_clear(&self->xbootldr);
 	part_clear(&self->esp);
 	g_free(self);
@@ -217,6 +219,30 @@ read_fallbacks(DpsBoot *self)
 	}
 }
 
+/*
+ * Whether an initrd does not need root= and waits for no root by its type: that of a live system
+ * looks for a squashfs (casper(7), live-boot(7), the README of archiso), NixOS' has an fstab.
+ */
+static gboolean
+finds_root(const DpsCmdline *cmdline)
+{
+	const char *boot = dps_cmdline_get(cmdline, "boot");
+
+	return g_strcmp0(boot, "casper") == 0 || g_strcmp0(boot, "live") == 0 ||
+	       dps_cmdline_get(cmdline, "archisobasedir") ||
+	       (cmdline->init && g_str_has_prefix(cmdline->init, "/nix/store/"));
+}
+
+/* Memtest86+ and iPXE let themselves be started as if they were kernels. */
+static gboolean
+is_tool(const char *path)
+{
+	g_autofree char *name = path ? g_path_get_basename(path) : NULL;
+
+	return name && (g_ascii_strncasecmp(name, "memtest", strlen("memtest")) == 0 ||
+			g_str_has_suffix(name, ".lkrn"));
+}
+
 static void
 add_entry(DpsBoot *self, DpsBootPart *part, const char *path, DpsBlsEntry *bls,
 	  const DpsProgram *program)
@@ -230,6 +256,8 @@ add_entry(DpsBoot *self, DpsBootPart *part, const char *path, DpsBlsEntry *bls,
 	entry->program = program;
 	entry->is_unclear = bls->options && strchr(bls->options, '$');
 	dps_cmdline_parse(bls->options, &entry->cmdline);
+	entry->is_tool = is_tool(bls->path);
+	entry->finds_root = finds_root(&entry->cmdline);
 	g_ptr_array_add(self->entries, entry);
 }
 
@@ -292,6 +320,7 @@ read_grub_cfg(DpsBoot *self, DpsBootPart *part, const char *path)
 	for (guint i = 0; lines && lines[i] && self->grub_lines->len < MAX_NAMES; i++) {
 		const char *line = g_strchug(lines[i]);
 		size_t command = strcspn(line, " \t");
+		g_autofree char *program = NULL;
 		DpsBootEntry *entry;
 
 		if (!((command == 5 && strncmp(line, "linux", 5) == 0) ||
@@ -300,13 +329,16 @@ read_grub_cfg(DpsBoot *self, DpsBootPart *part, const char *path)
 			continue;
 		line += command;
 		line += strspn(line, " \t");
-		line += strcspn(line, " \t");
+		program = g_strndup(line, strcspn(line, " \t"));
+		line += strlen(program);
 
 		entry = g_new0(DpsBootEntry, 1);
 		entry->part = part;
 		entry->path = g_strdup(path);
 		entry->is_unclear = strchr(line, '$') != NULL;
 		dps_cmdline_parse(line, &entry->cmdline);
+		entry->is_tool = is_tool(program);
+		entry->finds_root = finds_root(&entry->cmdline);
 		g_ptr_array_add(self->grub_lines, entry);
 	}
 }
@@ -343,32 +375,59 @@ read_below(DpsBoot *self, DpsBootPart *part, const char *prefix)
 
 /* Partitions that no firmware reads and GRUB does: its menu, or BLS entries, may be there. */
 static void
+read_other(DpsBoot *self, DpsDisk *disk, DpsPartition *partition)
+{
+	DpsBootPart *part = g_new0(DpsBootPart, 1);
+
+	open_part(part, disk, NULL, partition);
+	if (!part->files) {
+		part_free(part);
+		self->has_unread = TRUE;
+		return;
+	}
+	g_ptr_array_add(self->others, part);
+	read_below(self, part, "");
+	/* The subvolumes that distributions put root in, below the one that is mounted. */
+	if (partition->btrfs) {
+		read_below(self, part, "/root");
+		read_below(self, part, "/@");
+		read_below(self, part, "/@rootfs");
+	}
+}
+
+static void
 read_others(DpsBoot *self, DpsDisk *disk)
 {
 	for (guint i = 0; i < dps_disk_get_n_partitions(disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(disk, i);
 		const char *type = partition->content.type;
-		DpsBootPart *part;
 
 		if (partition == self->esp.partition || partition == self->xbootldr.partition ||
 		    !type || dps_partition_is_member(partition) ||
 		    !(g_str_has_prefix(type, "ext") || g_strcmp0(type, "btrfs") == 0))
 			continue;
+		read_other(self, disk, partition);
+	}
+}
 
-		part = g_new0(DpsBootPart, 1);
-		open_part(part, disk, NULL, partition);
-		if (!part->files) {
-			part_free(part);
+/* The same of a disk with an MBR table, and the unified kernel images on a FAT. */
+static void
+read_mbr_partitions(DpsBoot *self, DpsDisk *disk)
+{
+	for (guint i = 0; i < self->mbr_partitions->len; i++) {
+		DpsPartition *partition = self->mbr_partitions->pdata[i];
+		guint n = self->others->len;
+
+		if (partition->content.kind == DPS_CONTENT_SWAP)
+			continue;
+		if (partition->content.kind != DPS_CONTENT_FILE_SYSTEM ||
+		    dps_partition_is_member(partition)) {
+			self->has_unread |= partition->content.kind != DPS_CONTENT_NONE;
 			continue;
 		}
-		g_ptr_array_add(self->others, part);
-		read_below(self, part, "");
-		/* The subvolumes that distributions put root in, below the one that is mounted. */
-		if (partition->btrfs) {
-			read_below(self, part, "/root");
-			read_below(self, part, "/@");
-			read_below(self, part, "/@rootfs");
-		}
+		read_other(self, disk, partition);
+		if (self->others->len > n && ((DpsBootPart *)self->others->pdata[n])->is_fat)
+			read_type2(self, self->others->pdata[n]);
 	}
 }
 
@@ -378,6 +437,7 @@ dps_boot_read(DpsDisk *disk, DpsTree *tree)
 	DpsBoot *self = g_new0(DpsBoot, 1);
 
 	self->others = g_ptr_array_new_with_free_func((GDestroyNotify)part_free);
+	self->mbr_partitions = dps_mbr_list_partitions(disk);
 	self->fallbacks = g_ptr_array_new_with_free_func((GDestroyNotify)dps_program_free);
 	self->ukis = g_ptr_array_new_with_free_func((GDestroyNotify)dps_program_free);
 	self->bls = g_ptr_array_new_with_free_func((GDestroyNotify)dps_bls_entry_free);
@@ -412,7 +472,20 @@ dps_boot_read(DpsDisk *disk, DpsTree *tree)
 	read_type2(self, &self->xbootldr);
 	read_grub(self, &self->xbootldr, "");
 	read_others(self, disk);
+	read_mbr_partitions(self, disk);
 	return self;
+}
+
+/* What zipl writes into the first sector, for machines of s390x to start from a SCSI disk or a file
+ * (s390-tools, zipl/include/boot.h). */
+static gboolean
+has_zipl(DpsDisk *disk)
+{
+	DpsRegion region = dps_medium_get_region(dps_disk_get_medium(disk));
+	char magic[4];
+
+	return dps_region_read(&region, 0, magic, sizeof(magic), NULL) &&
+	       memcmp(magic, "zIPL", sizeof(magic)) == 0;
 }
 
 gboolean
@@ -424,7 +497,7 @@ dps_boot_is_bios(DpsDisk *disk)
 		if (type && (type->role == DPS_ROLE_BIOS_BOOT || type->role == DPS_ROLE_PREP))
 			return TRUE;
 	}
-	return FALSE;
+	return has_zipl(disk);
 }
 
 static DpsChain
@@ -496,7 +569,7 @@ follow_shim(DpsBoot *self, DpsArch arch)
 static gboolean
 entry_relies(const DpsBootEntry *entry)
 {
-	return !entry->is_unclear && !entry->cmdline.roothash &&
+	return !entry->is_unclear && !entry->finds_root && !entry->cmdline.roothash &&
 	       dps_cmdline_root_is_discovered(&entry->cmdline, 0);
 }
 
@@ -519,7 +592,7 @@ judge_discovery(DpsBoot *self, DpsDisk *disk)
 					       : self->grub_lines->pdata[i - self->entries->len];
 
 		/* An "efi" entry starts some program, and not with a kernel's command line. */
-		if (entry->hidden != DPS_BLS_SHOWN ||
+		if (entry->hidden != DPS_BLS_SHOWN || entry->is_tool ||
 		    (entry->bls && entry->bls->loader == DPS_BLS_LOADER_EFI))
 			continue;
 		any = TRUE;
@@ -544,7 +617,8 @@ judge_discovery(DpsBoot *self, DpsDisk *disk)
 		self->discovery = DPS_DISCOVERY_NO;
 	else if (self->chain == DPS_CHAIN_GRUB || self->chain == DPS_CHAIN_OTHER ||
 		 self->uki_path || dps_boot_is_bios(disk) || is_windows_there(self) ||
-		 self->esp.problem || self->xbootldr.problem)
+		 self->esp.problem || self->xbootldr.problem ||
+		 (self->has_unread && !dps_disk_get_gpt(disk)))
 		self->discovery = DPS_DISCOVERY_UNKNOWN;
 }
 

@@ -45,6 +45,8 @@ typedef struct {
 	const DpsProgram *program; /* of a type #2 entry; else NULL */
 	DpsBlsHidden hidden;	   /* from systemd-boot */
 	gboolean is_unclear;	   /* it has variables that only GRUB can fill in */
+	gboolean is_tool;	   /* it starts no system: a memory test, iPXE */
+	gboolean finds_root;	   /* its initrd knows root without root=: a live system, NixOS */
 	DpsCmdline cmdline;
 } DpsBootEntry;
 
@@ -67,10 +69,12 @@ typedef enum {
 
 typedef struct {
 	DpsBootPart esp, xbootldr;
-	GPtrArray *others;     /* (element-type DpsBootPart): other partitions with GRUB's files */
-	GPtrArray *fallbacks;  /* (element-type DpsProgram): EFI/BOOT/BOOT*.EFI of the ESP */
-	GPtrArray *ukis;       /* (element-type DpsProgram): EFI/Linux of ESP and XBOOTLDR */
-	GPtrArray *bls;	       /* (element-type DpsBlsEntry): owns those of entries */
+	GPtrArray *others; /* (element-type DpsBootPart): other partitions with GRUB's files */
+	GPtrArray *mbr_partitions; /* private (element-type DpsPartition): of a disk without GPT */
+	gboolean has_unread;	   /* some partition of such a disk could not be looked into */
+	GPtrArray *fallbacks;	   /* (element-type DpsProgram): EFI/BOOT/BOOT*.EFI of the ESP */
+	GPtrArray *ukis;	   /* (element-type DpsProgram): EFI/Linux of ESP and XBOOTLDR */
+	GPtrArray *bls;		   /* (element-type DpsBlsEntry): owns those of entries */
 	GPtrArray *entries;    /* (element-type DpsBootEntry): of loader/entries and EFI/Linux */
 	GPtrArray *grub_lines; /* (element-type DpsBootEntry): command lines of grub.cfg */
 
@@ -104,5 +108,5 @@ GPtrArray *dps_boot_list(const DpsBootPart *part, const char *path);
 DpsProgram *dps_program_read(DpsBootPart *part, const char *path);
 void dps_program_free(DpsProgram *program);
 
-/* Whether the firmware that boots this disk is not UEFI as far as the table tells. */
+/* Whether other firmware than UEFI boots this disk, as far as types and the first sector tell. */
 gboolean dps_boot_is_bios(DpsDisk *disk);

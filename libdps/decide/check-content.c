@@ -101,7 +101,7 @@ is_named_by_entries(DpsCheck *check)
 			i < boot->entries->len ? boot->entries->pdata[i]
 					       : boot->grub_lines->pdata[i - boot->entries->len];
 
-		if (entry->hidden != DPS_BLS_SHOWN)
+		if (entry->hidden != DPS_BLS_SHOWN || entry->is_tool)
 			continue;
 		if (!entry->cmdline.root_subvol && !entry->cmdline.root_subvolid)
 			return FALSE;
@@ -183,9 +183,10 @@ check_btrfs_default_not_root(DpsCheck *check)
 				 "rootflags= another one is booted",
 				 current->path, expected->path);
 	else if (current->is_snapshot)
-		dps_check_report(check, root->number, NULL,
-				 "the default subvolume is a snapshot, %s: a rollback moves it",
-				 current->path);
+		/* As snapper has it: systems with rollback are set up so. */
+		dps_check_report_as(check, DPS_SEVERITY_INFO, root->number, NULL,
+				    "the default subvolume is a snapshot, %s: a rollback moves it",
+				    current->path);
 }
 
 static void

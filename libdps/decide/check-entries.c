@@ -242,7 +242,7 @@ dps_check_find_root_spec(DpsCheck *check, const char *root, DpsPartition **parti
 	g_autoptr(GError) error = NULL;
 
 	*partition = NULL;
-	if (!spec || strchr(spec, '$') || !strchr(spec, '=') ||
+	if (!dps_disk_get_gpt(check->disk) || !spec || strchr(spec, '$') || !strchr(spec, '=') ||
 	    !(g_str_has_prefix(spec, "UUID=") || g_str_has_prefix(spec, "LABEL=") ||
 	      g_str_has_prefix(spec, "PARTUUID=") || g_str_has_prefix(spec, "PARTLABEL=")) ||
 	    strstr(spec, "/PARTNROFF="))

@@ -113,6 +113,19 @@ has_driver(DpsCheck *check)
 	return FALSE;
 }
 
+/* Whether fstab has a line for /boot: then systemd generates no mount of its own (256 and newer).
+ */
+static gboolean
+is_boot_in_fstab(DpsCheck *check)
+{
+	GPtrArray *fstab = check->tree ? dps_tree_get_fstab(check->tree) : NULL;
+
+	for (guint i = 0; fstab && i < fstab->len; i++)
+		if (g_strcmp0(((DpsFstabEntry *)fstab->pdata[i])->mount_point, "/boot") == 0)
+			return TRUE;
+	return FALSE;
+}
+
 static void
 check_xbootldr_not_fat(DpsCheck *check)
 {
@@ -123,6 +136,13 @@ check_xbootldr_not_fat(DpsCheck *check)
 	if (!partition || check->boot->xbootldr.is_fat)
 		return;
 
+	if (!is_needed && is_boot_in_fstab(check)) {
+		dps_check_report_as(check, DPS_SEVERITY_INFO, partition->number, NULL,
+				    "has the XBOOTLDR type and holds %s: systemd-boot could not "
+				    "read it; fstab mounts it",
+				    dps_partition_describe_content(partition));
+		return;
+	}
 	dps_check_report_as(
 		check, is_needed && !has_driver(check) ? DPS_SEVERITY_ERROR : DPS_SEVERITY_WARNING,
 		partition->number,
@@ -150,13 +170,25 @@ check_xbootldr_multiple(DpsCheck *check)
 				first->number);
 }
 
+/* Whether the disk is for machines without UEFI: by its architecture, or by PReP or zipl's record.
+ */
+static gboolean
+has_no_uefi(DpsCheck *check)
+{
+	if (check->arch != DPS_ARCH_NONE)
+		return !dps_arch_get_efi_suffix(check->arch);
+
+	return dps_boot_is_bios(check->disk) &&
+	       !dps_check_next_of_role(check, DPS_ROLE_BIOS_BOOT, NULL);
+}
+
 static void
 check_xbootldr_without_esp(DpsCheck *check)
 {
 	DpsPartition *partition = check->boot->xbootldr.partition;
 
 	if (partition && !check->boot->esp.partition && !dps_check_find_mistyped_esp(check) &&
-	    (check->arch == DPS_ARCH_NONE || dps_arch_get_efi_suffix(check->arch)))
+	    !has_no_uefi(check))
 		dps_check_report(check, partition->number, NULL,
 				 "an XBOOTLDR partition without an EFI system partition on the "
 				 "same disk: loaders look for it beside their own");

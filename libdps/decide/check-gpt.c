@@ -37,16 +37,26 @@ check_gpt_missing(DpsCheck *check)
 				 "%s", dps_disk_get_table_problem(check->disk));
 }
 
+/* It is an error for what relies on discovery, as a missing root type is. */
 static void
 check_mbr_only(DpsCheck *check)
 {
-	if (dps_disk_get_table(check->disk) == DPS_TABLE_MBR && !is_hidden_by_mbr(check))
-		dps_check_report(
-			check, 0,
-			"keep root= on the command line, or convert the table after a backup: "
-			"`sgdisk --mbrtogpt {disk}`",
-			"%s: systemd discovers nothing on it",
-			dps_disk_get_table_problem(check->disk));
+	const DpsBoot *boot = check->boot;
+
+	if (dps_disk_get_table(check->disk) != DPS_TABLE_MBR || is_hidden_by_mbr(check))
+		return;
+
+	dps_check_report_as(
+		check,
+		boot->discovery == DPS_DISCOVERY_NO || boot->discovery == DPS_DISCOVERY_UNKNOWN
+			? DPS_SEVERITY_WARNING
+			: DPS_SEVERITY_ERROR,
+		0,
+		"keep root= on the command line, or convert the table after a backup: `sgdisk "
+		"--mbrtogpt {disk}`",
+		"%s: systemd discovers nothing on it%s%s", dps_disk_get_table_problem(check->disk),
+		boot->relying ? ", and this relies on it: " : "",
+		boot->relying ? boot->relying->path : "");
 }
 
 static void

@@ -233,13 +233,16 @@ check_loader_no_bli(DpsCheck *check)
 {
 	const DpsProgram *loader = check->boot->loader;
 	gboolean relies = check->boot->discovery == DPS_DISCOVERY_RELIED;
+	DpsPartition *root = dps_check_get_root(check);
 	DpsSeverity severity;
 
 	if (check->boot->chain != DPS_CHAIN_GRUB || loader->uki.has_bli)
 		return;
 
-	/* With a root= in every entry nothing is lost but the automatic mounts of ESP and /boot. */
-	if (check->boot->discovery == DPS_DISCOVERY_NO)
+	/* With a root= in every entry, or no root to discover, nothing is lost but the automatic
+	 * mounts of ESP and /boot. */
+	if (check->boot->discovery == DPS_DISCOVERY_NO ||
+	    (!relies && (!root || dps_partition_is_member(root))))
 		severity = DPS_SEVERITY_INFO;
 	else if (relies && is_old_grub(loader->uki.builder_version))
 		severity = DPS_SEVERITY_ERROR;

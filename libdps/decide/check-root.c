@@ -62,7 +62,7 @@ check_root_missing(DpsCheck *check)
 	/* It is an error only for what relies on it. */
 	switch (boot->discovery) {
 	case DPS_DISCOVERY_NO:
-		consequence = g_strdup("every boot entry has a root= of its own");
+		consequence = g_strdup("every boot entry says where root is");
 		break;
 	case DPS_DISCOVERY_UNKNOWN:
 		consequence = g_strdup("systems boot with root= on the command line only, and the "
