@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import btrfs_image as image
+import makedisk
 import pytest
 
 pytestmark = pytest.mark.skipif(
@@ -312,7 +313,7 @@ def test_as_nobody(tmp_path: Path) -> None:
         os.chown(own, 65534, 65534)
         os.chown(own / "image", 65534, 65534)
         result = subprocess.run(
-            [image.TOOL, own / "image", "0", "set", "257"],
+            [makedisk.for_everyone(image.TOOL), own / "image", "0", "set", "257"],
             user=65534, group=65534, extra_groups=[], capture_output=True, text=True,
         )
         assert (result.returncode, result.stderr) == (0, "")

@@ -20,12 +20,14 @@ import makedisk  # noqa: E402
 from makedisk import Partition  # noqa: E402
 
 BUILD = pathlib.Path(os.environ["DPS_BUILD"])
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+# Where the user of the sandbox reaches it.
+PROGRAM = makedisk.for_everyone(BUILD / "cli/dps-tag")
+NOBODY = makedisk.NOBODY if os.geteuid() == 0 else []
 SANDBOX = [
     *NOBODY, "bwrap", "--unshare-all", "--cap-drop", "ALL", "--clearenv",
     "--ro-bind", "/usr", "/usr", "--symlink", "usr/bin", "/bin", "--symlink", "usr/lib", "/lib",
     *(["--symlink", "usr/lib64", "/lib64"] if os.path.exists("/lib64") else []),
-    "--ro-bind", str(BUILD), "/build", "--setenv", "LD_LIBRARY_PATH", "/build/libdps",
+    "--ro-bind", str(PROGRAM.parents[1]), "/build", "--setenv", "LD_LIBRARY_PATH", "/build/libdps",
     "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "PATH", "/usr/bin:/usr/sbin",
     # Where `./dev coverage` counts what is reached.
     *(["--bind", os.environ["DPS_PROFILES"], os.environ["DPS_PROFILES"]]

@@ -20,14 +20,12 @@ DPS_TAG = os.environ.get("DPS_TAG", str(TOP / "build/cli/dps-tag"))
 SCHEMAS = TOP / "docs/schema"
 
 sys.path.insert(0, str(HERE.parent / "data"))
+import makedisk  # noqa: E402
+from makedisk import NOBODY  # noqa: E402, F401
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm", "HOME": "/"}
 ENVIRONMENT.update({name: value for name, value in os.environ.items()
                     if name.startswith(("ASAN_", "UBSAN_", "LSAN_", "LD_LIBRARY_PATH"))})
-
-
-# In front of a call: runs it without privilege.
-NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 
 class Result:
@@ -44,7 +42,8 @@ class Result:
 
 def call(*arguments, env=None, prefix=(), status=None, **more):
     """Runs dps-tag; with @status, and fails when it exits with another."""
-    done = subprocess.run([*prefix, DPS_TAG, *map(str, arguments)], env={**ENVIRONMENT, **(env or {})},
+    program = makedisk.for_everyone(DPS_TAG) if prefix else DPS_TAG
+    done = subprocess.run([*prefix, program, *map(str, arguments)], env={**ENVIRONMENT, **(env or {})},
                           capture_output=True, timeout=120, stdin=subprocess.DEVNULL, **more)
     result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
     if status is not None:

@@ -12,6 +12,7 @@ alone, which want a mount.
 As a program: makedisk.py standard FILE
 """
 
+import atexit
 import contextlib
 import dataclasses
 import fcntl
@@ -20,6 +21,7 @@ import hashlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,9 @@ import time
 import makepe
 
 MIB = 1024 * 1024
+
+# In front of a call: runs it without privilege.
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 GENERIC = "0fc63daf-8483-4772-8e79-3d69d8477de4"
 ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
@@ -88,6 +93,29 @@ def umount(place):
             return
         time.sleep(0.1)
     run("umount", place)
+
+
+@functools.lru_cache(maxsize=None)
+def for_everyone(program):
+    """A program of the build where every user may run it: a checkout can lie in a home that is its owner's alone.
+
+    As it is when user 65534 can run it; else a copy beside one of the library, as $ORIGIN/../libdps finds it.
+    """
+    program = pathlib.Path(program).resolve()
+    if os.geteuid() != 0 or subprocess.run([*NOBODY, "test", "-x", program], env=path_of_tools()).returncode == 0:
+        return program
+    place = pathlib.Path(tempfile.mkdtemp(prefix="dps-for-everyone-"))
+    atexit.register(shutil.rmtree, place)
+    place.chmod(0o755)
+    build = next(above for above in program.parents if (above / "build.ninja").exists())
+    copy = place / program.relative_to(build)
+    copy.parent.mkdir(parents=True)
+    shutil.copy(program, copy)
+    (place / "libdps").mkdir()
+    for library in (build / "libdps").glob("libdps.so*"):
+        if library.is_file():
+            shutil.copy(library, place / "libdps", follow_symlinks=False)
+    return copy
 
 
 def can_mount():
