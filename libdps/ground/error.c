@@ -8,19 +8,21 @@ typedef struct {
 } DpsErrorPrivate;
 
 static void
-dps_error_private_init(DpsErrorPrivate *private)
+dps_error_private_init(DpsErrorPrivate *own)
 {
-	private->partition = 0;
+	g_assert(own);
+	own->partition = 0;
 }
 
 static void
 dps_error_private_copy(const DpsErrorPrivate *from, DpsErrorPrivate *to)
 {
+	g_assert(from && to);
 	*to = *from;
 }
 
 static void
-dps_error_private_clear(DpsErrorPrivate *private)
+dps_error_private_clear(DpsErrorPrivate *own)
 {
 }
 
@@ -47,52 +49,55 @@ dps_error_code_to_string(int code)
 guint
 dps_error_get_partition(const GError *error)
 {
+	const DpsErrorPrivate *own;
+
 	if (!error || error->domain != DPS_ERROR)
 		return 0;
 
-	return dps_error_get_private(error)->partition;
+	own = dps_error_get_private(error);
+	g_assert(own);
+	return own->partition;
 }
 
 void
 dps_error_set_partition(GError **error, guint partition)
 {
-	DpsErrorPrivate *private;
+	DpsErrorPrivate *own;
 
 	if (!error || !*error || (*error)->domain != DPS_ERROR)
 		return;
 
-	private = dps_error_get_private(*error);
-	if (private->partition == 0)
-	private->partition = partition;
+	own = dps_error_get_private(*error);
+	g_assert(own);
+	if (own->partition == 0)
+		own->partition = partition;
 }
 
-gboolean
-dps_throw(GError **error, DpsError code, const char *format, ...)
+void
+dps_error_raise(GError **error, DpsError code, const char *format, ...)
 {
 	va_list args;
 
 	if (!error)
-		return FALSE;
+		return;
 
 	va_start(args, format);
 	*error = g_error_new_valist(DPS_ERROR, (int)code, format, args);
 	va_end(args);
-	return FALSE;
 }
 
-gboolean
-dps_throw_partition(GError **error, guint partition, DpsError code, const char *format, ...)
+void
+dps_error_raise_partition(GError **error, guint partition, DpsError code, const char *format, ...)
 {
 	va_list args;
 
 	if (!error)
-		return FALSE;
+		return;
 
 	va_start(args, format);
 	*error = g_error_new_valist(DPS_ERROR, (int)code, format, args);
 	va_end(args);
 	dps_error_set_partition(error, partition);
-	return FALSE;
 }
 
 /* What a caller can do about a failed system call decides its code. */
@@ -133,14 +138,14 @@ code_from_errno(int errnum)
 	}
 }
 
-gboolean
-dps_throw_errno(GError **error, int errnum, const char *format, ...)
+void
+dps_error_raise_errno(GError **error, int errnum, const char *format, ...)
 {
 	g_autofree char *message = NULL;
 	va_list args;
 
 	if (!error)
-		return FALSE;
+		return;
 
 	va_start(args, format);
 	message = g_strdup_vprintf(format, args);
@@ -148,5 +153,4 @@ dps_throw_errno(GError **error, int errnum, const char *format, ...)
 
 	*error = g_error_new(DPS_ERROR, (int)code_from_errno(errnum), "%s: %s", message,
 			     g_strerror(errnum));
-	return FALSE;
 }
