@@ -90,7 +90,7 @@ main(int argc, char **argv)
 {
 	g_autoptr(Screen) screen = NULL;
 	g_autoptr(GError) error = NULL;
-	Options options;
+	g_auto(Options) options = { 0 };
 
 	screen_hold_standard_descriptors();
 	setlocale(LC_ALL, "");

@@ -476,6 +476,12 @@ options_parse(int argc, char **argv, const Command *const *commands, Options *ou
 	return TRUE;
 }
 
+void
+options_clear(Options *options)
+{
+	g_clear_pointer(&options->policy, g_free);
+}
+
 static void
 print_options(Screen *screen, CommandId commands)
 {

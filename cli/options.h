@@ -16,5 +16,9 @@
 gboolean options_parse(int argc, char **argv, const Command *const *commands, Options *out,
 		       GError **error);
 
+/* What options_parse() allocated. */
+void options_clear(Options *options);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Options, options_clear)
+
 /* The manual in short: of everything (@command is NULL) or of one command. */
 void options_print_help(Screen *screen, const Command *const *commands, const Command *command);

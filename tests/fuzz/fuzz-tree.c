@@ -91,8 +91,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t length = end ? (size_t)(end - data) : size;
 
 		parts[i] = (Part){ data, length };
-		data = end ? end + 1 : data + size;
 		size -= end ? length + 1 : length;
+		if (end)
+			data = end + 1;
 	}
 
 	tree = dps_tree_open_files(dps_files_new(&class, parts, NULL), -1, "disk.raw: partition 1",
