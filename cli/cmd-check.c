@@ -50,8 +50,8 @@ check_one(gpointer data, gpointer user_data)
 	g_mutex_lock(&work->lock);
 	work->n_done++;
 	if (work->has_progress)
-		fprintf(stderr, "\r%u of %u%s", work->n_done, work->n,
-			work->n_done < work->n ? "" : "\r\033[K");
+		(void)fprintf(stderr, "\r%u of %u%s", work->n_done, work->n,
+			      work->n_done < work->n ? "" : "\r\033[K");
 	g_mutex_unlock(&work->lock);
 }
 

@@ -51,7 +51,11 @@ compare_start(gconstpointer a, gconstpointer b)
 static guint
 count_digits(guint number)
 {
-	return number < 10 ? 1 : 1 + count_digits(number / 10);
+	guint n = 1;
+
+	for (; number >= 10; number /= 10)
+		n++;
+	return n;
 }
 
 /* Partitions in the order in which they lie on the disk, and the space between that is worth a

@@ -187,7 +187,7 @@ screen_complain(Screen *self, const char *message)
 	g_string_printf(line, "dps-tag: %s\n", safe);
 	if (!self->is_utf8)
 		turn_into_ascii(line);
-	fputs(line->str, stderr);
+	(void)fputs(line->str, stderr); /* there is nowhere else to say so */
 	g_string_free(line, TRUE);
 }
 

@@ -25,6 +25,15 @@ find_running_system_on(const char *path)
 	return g_steal_pointer(&tree);
 }
 
+static Target
+steal_target(Target *self)
+{
+	Target stolen = *self;
+
+	*self = (Target){ 0 };
+	return stolen;
+}
+
 gboolean
 target_open(const Options *options, const char *path, DpsOpenFlags flags, Target *out,
 	    GError **error)
@@ -61,8 +70,7 @@ target_open(const Options *options, const char *path, DpsOpenFlags flags, Target
 			return FALSE;
 	}
 
-	*out = self;
-	self = (Target){ 0 };
+	*out = steal_target(&self);
 	return TRUE;
 }
 

@@ -36,4 +36,4 @@ DpsBackup *dps_backup_parse(const char *text, gsize size, const char *name, GErr
 gboolean dps_backup_covers(DpsBackup *backup, DpsPlan *plan);
 
 /* An entry is below 1 KiB, a table has at most 1024 partitions, each with a few changes. */
-#define DPS_BACKUP_MAX_SIZE (4 * 1024 * 1024)
+#define DPS_BACKUP_MAX_SIZE ((size_t)4 * 1024 * 1024)

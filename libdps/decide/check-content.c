@@ -266,9 +266,12 @@ check_swap_type_mismatch(DpsCheck *check)
 {
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
-		DpsRole role = partition->type ? partition->type->role : DPS_ROLE_NONE;
 		DpsContentKind kind = partition->content.kind;
+		DpsRole role;
 
+		if (!partition->type)
+			continue;
+		role = partition->type->role;
 		if (role == DPS_ROLE_SWAP && kind != DPS_CONTENT_SWAP && kind != DPS_CONTENT_LUKS &&
 		    kind != DPS_CONTENT_AMBIGUOUS && !(partition->attributes & DPS_FLAG_NO_AUTO) &&
 		    !dps_check_is_firmware_area(partition))

@@ -240,7 +240,7 @@ static const uint8_t *
 find_protective(const DpsGpt *gpt)
 {
 	for (guint i = 0; i < 4; i++) {
-		const uint8_t *record = gpt->pmbr + MBR_RECORDS + i * MBR_RECORD_SIZE;
+		const uint8_t *record = gpt->pmbr + MBR_RECORDS + (size_t)i * MBR_RECORD_SIZE;
 
 		if (record[MBR_TYPE] == MBR_PROTECTIVE && dps_load_le32(record + MBR_START) == 1)
 			return record;

@@ -307,7 +307,7 @@ check_luks_no_unlock(DpsCheck *check)
 
 /* The LUKS2 header: magic, version, size; then the JSON area (LUKS2 on-disk format, section 2). */
 #define LUKS_JSON_OFFSET 4096
-#define LUKS_MAX_JSON (4 * 1024 * 1024)
+#define LUKS_MAX_JSON ((size_t)4 * 1024 * 1024)
 
 /* Whether a secret in this LUKS2 is sealed against PCR 5, as systemd-cryptenroll writes it down. */
 static gboolean

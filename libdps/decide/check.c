@@ -509,7 +509,8 @@ dps_check(DpsDisk *disk, DpsTree *tree, const DpsCheckOptions *options, GError *
 	g_return_val_if_fail(disk != NULL, NULL);
 
 	if (!tree && dps_disk_get_gpt(disk)) {
-		check.tree = own = find_own_tree(&check);
+		own = find_own_tree(&check);
+		check.tree = own;
 		check.is_own_tree = TRUE;
 	}
 	if (check.tree)

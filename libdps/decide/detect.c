@@ -51,16 +51,13 @@ describe_layers(DpsLayers layers)
 static void
 locate_backings(DpsPlan *plan, GPtrArray *backings, gboolean is_multi_device, Place *place)
 {
-	const DpsBacking *backing;
+	const DpsBacking *backing = backings->pdata[0];
 
-	if (is_multi_device ||
-	    (backings->len > 1 && backings->pdata[0] &&
-	     ((const DpsBacking *)backings->pdata[0])->layers == DPS_LAYER_NONE)) {
+	if (is_multi_device || (backings->len > 1 && backing->layers == DPS_LAYER_NONE)) {
 		place->reason = g_strdup("is on a file system over several devices");
 		return;
 	}
 
-	backing = backings->pdata[0];
 	if (backings->len > 1 || backing->layers & ~(DpsLayers)TRANSPARENT_LAYERS)
 		place->reason = g_strdup_printf("is on %s%s%s", describe_layers(backing->layers),
 						backing->layer_name ? ": " : "",
@@ -195,6 +192,7 @@ locate_entry(DpsPlan *plan, const DpsFstabEntry *entry)
 	g_autofree char *spec = dps_fstab_normalise_spec(entry->spec);
 	g_autoptr(GError) error = NULL;
 	const char *why_not = NULL, *content_type = entry->fs_type;
+	gboolean is_node;
 
 	if (g_str_has_prefix(spec, "/dev/mapper/")) {
 		g_autofree char *below = spec_of_mapper_node(plan, spec + strlen("/dev/mapper/"));
@@ -206,12 +204,11 @@ locate_entry(DpsPlan *plan, const DpsFstabEntry *entry)
 		}
 	}
 
-	if (strchr(spec, '='))
+	is_node = g_str_has_prefix(spec, "/dev/");
+	if (strchr(spec, '=') || (is_node && is_mounted_from_disk(plan)))
 		place.partition = dps_disk_find_partition(plan->disk, spec, &error);
-	else if (!g_str_has_prefix(spec, "/dev/"))
+	else if (!is_node)
 		why_not = "no block device";
-	else if (is_mounted_from_disk(plan))
-		place.partition = dps_disk_find_partition(plan->disk, spec, &error);
 	else
 		place.partition = find_target_node(plan, spec, content_type, &why_not);
 

@@ -6,7 +6,7 @@
 /* What is wrong in the text files of a boot loader: lists of lines that no loader understands. */
 
 /* A larger text file is no boot entry: none of the readers has a use for it. */
-#define DPS_BLS_MAX_FILE_SIZE (1024 * 1024)
+#define DPS_BLS_MAX_FILE_SIZE ((size_t)1024 * 1024)
 
 /* What is wrong with one line or the whole of an entry. */
 typedef enum {

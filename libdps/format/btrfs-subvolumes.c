@@ -173,7 +173,7 @@ read_root_tree(DpsBtrfsFs *self, GPtrArray *entries, GError **error)
 		if (item.key.type == DPS_BTRFS_ROOT_ITEM && is_subvolume_id(item.key.objectid)) {
 			if (entries->len == MAX_SUBVOLUMES)
 				return dps_throw(error, DPS_ERROR_UNSUPPORTED,
-						 "btrfs: more than %u subvolumes", MAX_SUBVOLUMES);
+						 "btrfs: more than %d subvolumes", MAX_SUBVOLUMES);
 			info = parse_root_item(&item, &local);
 			if (local) {
 				g_propagate_error(error, g_steal_pointer(&local));

@@ -184,7 +184,7 @@ parse_chunk(uint64_t logical, const uint8_t *p, size_t size, DpsBtrfsChunk *out,
 				 logical, chunk.size);
 
 	for (guint i = 0; i < MIN(chunk.n_stripes, DPS_BTRFS_MAX_COPIES); i++) {
-		const uint8_t *stripe = p + CHUNK_HEADER_SIZE + i * CHUNK_STRIPE_SIZE;
+		const uint8_t *stripe = p + CHUNK_HEADER_SIZE + (size_t)i * CHUNK_STRIPE_SIZE;
 
 		chunk.stripes[i].device_id = dps_load_le64(stripe);
 		chunk.stripes[i].offset = dps_load_le64(stripe + 8);

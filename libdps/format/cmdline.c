@@ -66,7 +66,7 @@ static gboolean
 is_key(const char *a, const char *b)
 {
 	for (; *a || *b; a++, b++) {
-		char x = *a == '-' ? '_' : *a, y = *b == '-' ? '_' : *b;
+		int x = *a == '-' ? '_' : *a, y = *b == '-' ? '_' : *b;
 
 		if (x != y)
 			return FALSE;

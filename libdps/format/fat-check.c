@@ -210,6 +210,9 @@ check_names(Check *check, const char *path, uint32_t self, uint32_t parent, gboo
 static gboolean check_directory(Check *check, const char *path, uint32_t cluster, uint32_t parent,
 				guint depth, GError **error);
 
+/* Recursion, whose depth is bounded by DPS_FAT_MAX_DEPTH; each level keeps one walk, 5 KiB. */
+/* NOLINTBEGIN(misc-no-recursion) */
+
 /* Second pass: the directories in it.  Names are forgotten by now, so that memory stays small. */
 static gboolean
 check_below(Check *check, const char *path, uint32_t self, guint depth, GError **error)
@@ -244,7 +247,6 @@ check_below(Check *check, const char *path, uint32_t self, guint depth, GError *
 	return TRUE;
 }
 
-/* A recursion, whose depth is bounded by DPS_FAT_MAX_DEPTH; each level keeps one walk, 5 KiB. */
 static gboolean
 check_directory(Check *check, const char *path, uint32_t cluster, uint32_t parent, guint depth,
 		GError **error)
@@ -270,6 +272,7 @@ check_directory(Check *check, const char *path, uint32_t cluster, uint32_t paren
 	return check_names(check, path, cluster, parent, is_root, error) &&
 	       check_below(check, path, cluster, depth, error);
 }
+/* NOLINTEND(misc-no-recursion) */
 
 /* Clusters that are in use, but that no directory led to. */
 static gboolean

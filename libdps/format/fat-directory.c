@@ -235,7 +235,7 @@ read_short_name(const uint8_t *slot, DpsFatEntry *entry, GString *shown, DpsFatF
 				*flaws |= DPS_FAT_FLAW_NAME;
 			if (c == 0xFFFD)
 				entry->is_name_damaged = TRUE;
-			*to++ = c < 0x20 || c >= 0x7F ? '_' : (char)c;
+			*to++ = (char)(c < 0x20 || c >= 0x7F ? '_' : c);
 			g_string_append_unichar(shown, lower ? g_unichar_tolower(c) : c);
 		}
 	}
@@ -286,7 +286,7 @@ make_entry(DpsFatWalk *walk, const uint8_t *slot, DpsFatFlaws *flaws)
 		read_short_name(slot, entry, shown, flaws);
 		entry->is_name_damaged = is_damaged;
 	} else if (entry->attributes & DPS_FAT_ATTRIBUTE_VOLUME) {
-		DpsFatFlaws of_label; /* a label may have what a name may not */
+		DpsFatFlaws of_label = 0; /* a label may have what a name may not */
 
 		read_short_name(slot, entry, shown, &of_label);
 		entry->name = g_string_free(g_steal_pointer(&shown), FALSE);

@@ -14,7 +14,7 @@ static const char signature[8] = { 'E', 'F', 'I', ' ', 'P', 'A', 'R', 'T' };
  * entries of 128 bytes, and a header that claims gigabytes would have every library allocate them.
  */
 #define MAX_ENTRIES 1024
-#define MAX_ARRAY_SIZE (128 * 1024)
+#define MAX_ARRAY_SIZE ((size_t)128 * 1024)
 
 /* The MBR.  Source: UEFI 2.10 table 5-3. */
 enum {
@@ -234,7 +234,7 @@ name_to_utf8(const uint8_t *raw)
 	GString *name = g_string_new(NULL);
 
 	for (guint i = 0; i < DPS_GPT_NAME_UNITS; i++) {
-		gunichar unit = (gunichar)(raw[2 * i] | raw[2 * i + 1] << 8);
+		gunichar unit = dps_load_le16(raw + (size_t)2 * i);
 
 		if (unit == 0)
 			break;
@@ -469,7 +469,7 @@ read_mbr(const DpsRegion *disk, Mbr *mbr, GError **error)
 		return TRUE;
 
 	for (guint i = 0; i < MBR_N_RECORDS; i++) {
-		const uint8_t *record = mbr->bytes + MBR_RECORDS + i * MBR_RECORD_SIZE;
+		const uint8_t *record = mbr->bytes + MBR_RECORDS + (size_t)i * MBR_RECORD_SIZE;
 
 		/* The kernel wants both; block/partitions/efi.c, pmbr_part_valid(). */
 		if (record[MBR_RECORD_TYPE] == MBR_TYPE_PROTECTIVE &&

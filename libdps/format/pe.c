@@ -130,7 +130,7 @@ dps_pe_read(const DpsRegion *region, DpsPe *out, GError **error)
 				 declared_size);
 	if (pe.n_sections == 0 || pe.n_sections > DPS_PE_MAX_SECTIONS)
 		return dps_throw(error, DPS_ERROR_CORRUPT,
-				 "PE header: %u sections: must be 1 to %u", pe.n_sections,
+				 "PE header: %u sections: must be 1 to %d", pe.n_sections,
 				 DPS_PE_MAX_SECTIONS);
 
 	magic = dps_load_le16(optional);
@@ -168,7 +168,7 @@ dps_pe_read(const DpsRegion *region, DpsPe *out, GError **error)
 
 	pe.sections = g_new(DpsPeSection, pe.n_sections);
 	for (guint i = 0; i < pe.n_sections; i++)
-		parse_section(table + i * SECTION_SIZE, &pe.sections[i]);
+		parse_section(table + (size_t)i * SECTION_SIZE, &pe.sections[i]);
 
 	*out = pe;
 	return TRUE;

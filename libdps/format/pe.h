@@ -15,7 +15,7 @@
 #define DPS_PE_MAX_SECTIONS 96
 
 /* What of a section anybody reads: bootctl's limit for those that it shows. */
-#define DPS_PE_MAX_SECTION_READ (4u * 1024 * 1024)
+#define DPS_PE_MAX_SECTION_READ ((size_t)4 * 1024 * 1024)
 
 #define DPS_PE_SUBSYSTEM_EFI_APPLICATION 10
 

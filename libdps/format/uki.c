@@ -11,7 +11,7 @@
  * comes near (the kernel's COMMAND_LINE_SIZE is 2048 on x86), and what all profiles of a file may
  * take together.
  */
-#define MAX_TEXT_SIZE (1024 * 1024)
+#define MAX_TEXT_SIZE ((size_t)1024 * 1024)
 #define MAX_ALL_TEXT_SIZE (2 * MAX_TEXT_SIZE)
 
 /* A line a component of the program: GRUB's of distributions have four, one more with each vendor
@@ -19,8 +19,8 @@
 #define MAX_SBAT_COMPONENTS 64
 
 /* How far GRUB's and shim's own data are searched, and in which pieces. */
-#define MAX_SEARCH_SIZE (16 * 1024 * 1024)
-#define SEARCH_STEP (64 * 1024)
+#define MAX_SEARCH_SIZE ((size_t)16 * 1024 * 1024)
+#define SEARCH_STEP ((size_t)64 * 1024)
 
 /* UAPI.5: each at most once in a profile.  .dtbauto and .efifw may be there several times. */
 static const char *const singletons[] = {
@@ -311,7 +311,7 @@ read_profile(Reading *reading, guint at, DpsUkiProfile *profile)
 	g_autofree char *text = NULL;
 	DpsLines lines;
 	char *key, *value;
-	size_t size;
+	size_t size = 0;
 
 	if (is_set(&uki->pe.sections[at]))
 		text = read_text(reading, &uki->pe.sections[at], &size);
@@ -546,7 +546,7 @@ find_builder(Reading *reading)
 	else if ((version = get_sbat_version(uki, versions, "fwupd-efi", FALSE)))
 		builder = DPS_EFI_BUILDER_FWUPD;
 	/* Built without .sbat: grub-mkimage puts its modules into a section of this name. */
-	else if (dps_pe_find_section(&uki->pe, "mods", 0))
+	else if (dps_pe_find_section(&uki->pe, "mods", 0)) /* NOLINT(bugprone-branch-clone) */
 		builder = DPS_EFI_BUILDER_GRUB;
 	else if (!uki->has_linux && uki->kernel.kind == DPS_KERNEL_EFI_STUB) {
 		builder = DPS_EFI_BUILDER_LINUX;

@@ -33,12 +33,12 @@
 #define SUPERBLOCK_SALT 88
 
 #define MIN_BLOCK_SIZE 512
-#define MAX_BLOCK_SIZE (512 * 1024) /* cryptsetup, VERITY_BLOCK_SIZE_OK() */
+#define MAX_BLOCK_SIZE ((size_t)512 * 1024) /* cryptsetup, VERITY_BLOCK_SIZE_OK() */
 
 /* What systemd reads of a signature partition (dissect-image.c); and how much of it may be JSON: a
  * signature has some KiB, and a parser takes twenty times the memory of its text. */
-#define MAX_PARTITION_SIZE (4 * 1024 * 1024)
-#define MAX_DOCUMENT_SIZE (256 * 1024)
+#define MAX_PARTITION_SIZE ((size_t)4 * 1024 * 1024)
+#define MAX_DOCUMENT_SIZE ((size_t)256 * 1024)
 
 static gboolean
 is_block_size(uint32_t size)
@@ -219,6 +219,15 @@ read_document(const DpsRegion *region, char **text, size_t *size, GError **error
 }
 
 /* (transfer full) (nullable): hexadecimal digits of at least @min bytes, in lower case */
+static DpsVeritySignature
+steal_signature(DpsVeritySignature *signature)
+{
+	DpsVeritySignature stolen = *signature;
+
+	*signature = (DpsVeritySignature){ 0 };
+	return stolen;
+}
+
 static char *
 get_hex(json_t *document, const char *key, size_t min_bytes)
 {
@@ -296,8 +305,7 @@ dps_verity_signature_read(const DpsRegion *region, DpsVeritySignature *out, GErr
 		return dps_throw(error, DPS_ERROR_CORRUPT,
 				 "verity signature: certificateFingerprint is no SHA-256 hash");
 
-	*out = signature;
-	signature = (DpsVeritySignature){ 0 };
+	*out = steal_signature(&signature);
 	return TRUE;
 }
 

@@ -29,7 +29,7 @@ dps_derive_verity(const char *root_hash, DpsGuid *data, DpsGuid *hash, GError **
 	if (strspn(root_hash, "0123456789abcdefABCDEF") != digits)
 		return dps_throw(error, DPS_ERROR_INVALID,
 				 "root hash: has characters that are no hexadecimal digits");
-	if (digits % 2 != 0 || digits < 2 * MIN_HASH_BYTES || digits > 2 * MAX_HASH_BYTES)
+	if (digits % 2 != 0 || digits / 2 < MIN_HASH_BYTES || digits / 2 > MAX_HASH_BYTES)
 		return dps_throw(error, DPS_ERROR_INVALID,
 				 "root hash: %" G_GSIZE_FORMAT
 				 " hexadecimal digits: a hash has 32 to 128, as sha256 has 64",

@@ -379,6 +379,9 @@ add_backing(Walk *walk, DpsBacking backing, int disk_dir, const Above *above)
 	g_ptr_array_add(walk->backings, copy);
 }
 
+/* Recursion, bounded by MAX_DEPTH and MAX_VISITS: walk_device(). */
+/* NOLINTBEGIN(misc-no-recursion) */
+
 static gboolean
 walk_slaves(Walk *walk, GArray *slaves, Above above, DpsLayers layer, const char *name,
 	    GError **error)
@@ -542,6 +545,7 @@ walk_device(Walk *walk, dev_t device, Above above, GError **error)
 	name = g_strdup_printf("device %s", node_name ? node_name : "without a name"); /* bcache */
 	return walk_slaves(walk, slaves, above, DPS_LAYER_OTHER, name, error);
 }
+/* NOLINTEND(misc-no-recursion) */
 
 GPtrArray *
 dps_blockdev_resolve(const DpsSystem *system, dev_t device, GError **error)

@@ -79,7 +79,7 @@ add_info(const char *name, size_t name_size, const DpsBtrfsInode *inode, gpointe
 	GPtrArray *infos = data;
 
 	if (infos->len == DPS_FILES_MAX_NAMES)
-		return dps_throw(error, DPS_ERROR_CORRUPT, "more than %u names",
+		return dps_throw(error, DPS_ERROR_CORRUPT, "more than %d names",
 				 DPS_FILES_MAX_NAMES);
 
 	g_ptr_array_add(infos, make_info(name, name_size, inode));

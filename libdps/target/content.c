@@ -116,7 +116,7 @@ get_kind(const char *type)
 static gboolean
 may_be_zfs(const DpsRegion *region)
 {
-	const uint64_t label = 256 * 1024, list = 16 * 1024;
+	const uint64_t label = UINT64_C(256) * 1024, list = UINT64_C(16) * 1024;
 	const uint64_t end = region->size / label * label;
 
 	if (end < 4 * label)

@@ -176,8 +176,8 @@ open_region(DpsMedium *medium, DpsPartition *partition, GError **error)
 	if (partition->node) {
 		struct stat st;
 
-		partition->fd =
-			TEMP_FAILURE_RETRY(open(partition->node, O_RDONLY | O_CLOEXEC | O_NOCTTY));
+		partition->fd = (int)TEMP_FAILURE_RETRY(
+			open(partition->node, O_RDONLY | O_CLOEXEC | O_NOCTTY));
 		if (partition->fd >= 0 && fstat(partition->fd, &st) == 0 && S_ISBLK(st.st_mode) &&
 		    st.st_rdev == partition->device) {
 			/* A mounted btrfs writes past the cache of its node: ask the device again.

@@ -137,7 +137,7 @@ io_open(const char *name, int flags, io_channel *out)
 		return failed;
 	}
 
-	strcpy(channel->name, name);
+	memcpy(channel->name, name, strlen(name) + 1);
 	channel->magic = EXT2_ET_MAGIC_IO_CHANNEL;
 	channel->manager = &region_manager;
 	channel->block_size = SUPER_SIZE;
@@ -464,8 +464,8 @@ ext4_get_attribute(void *fs, const char *path, const char *name, GError **error)
 	ext2_ino_t number;
 	errcode_t failed;
 	GBytes *bytes;
-	size_t size;
-	void *value;
+	size_t size = 0;
+	void *value = NULL;
 
 	/* Such values have inodes of their own, and may be of any size. */
 	if (ext2fs_has_feature_ea_inode(self->fs->super))

@@ -87,7 +87,7 @@ typedef struct {
 
 /* The largest text that is read whole: a grub.cfg with a menu of hundreds of snapshots has been
  * seen at 2 MiB, and no other file of a system's configuration comes near that. */
-#define DPS_FILES_MAX_TEXT (8 * 1024 * 1024)
+#define DPS_FILES_MAX_TEXT ((size_t)8 * 1024 * 1024)
 
 /* As the kernel has it: include/linux/namei.h, MAXSYMLINKS. */
 #define DPS_FILES_MAX_LINKS 40

@@ -116,6 +116,31 @@ look_into(DpsPartition *partition, uint64_t subvolume_id, char **os, GError **er
 	return ok;
 }
 
+/* Notes in @root what system the subvolume of this name holds, if there is such a one. */
+static gboolean
+look_into_subvolume(DpsPartition *partition, const char *name, DpsImageRoot *root, GError **error)
+{
+	const DpsSubvolume *subvolume = dps_btrfs_find_path(partition->btrfs, name);
+	g_autofree char *os = NULL;
+
+	if (!subvolume)
+		return TRUE;
+	if (!look_into(partition, subvolume->id, &os, error))
+		return FALSE;
+	if (!os)
+		return TRUE;
+	if (root->os)
+		return dps_throw(error, DPS_ERROR_AMBIGUOUS,
+				 "there is a system in the subvolume %s and in %s, and neither is "
+				 "the default",
+				 root->subvolume, subvolume->path);
+
+	root->os = g_steal_pointer(&os);
+	root->subvolume_id = subvolume->id;
+	root->subvolume = g_strdup(subvolume->path);
+	return TRUE;
+}
+
 /*
  * The default subvolume is what a mount gets.  When it has no system, one of the names that
  * distributions use has it; when several have one, nothing says which.
@@ -141,25 +166,9 @@ look_into_btrfs(DpsPartition *partition, DpsImageRoot *root, GError **error)
 		return TRUE;
 	}
 
-	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
-		g_autofree char *os = NULL;
-
-		subvolume = dps_btrfs_find_path(partition->btrfs, names[i]);
-		if (!subvolume)
-			continue;
-		if (!look_into(partition, subvolume->id, &os, error))
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++)
+		if (!look_into_subvolume(partition, names[i], root, error))
 			return FALSE;
-		if (os && root->os)
-			return dps_throw(error, DPS_ERROR_AMBIGUOUS,
-					 "there is a system in the subvolume %s and in %s, and "
-					 "neither is the default",
-					 root->subvolume, subvolume->path);
-		if (os) {
-			root->os = g_steal_pointer(&os);
-			root->subvolume_id = subvolume->id;
-			root->subvolume = g_strdup(subvolume->path);
-		}
-	}
 	return TRUE;
 }
 

@@ -52,6 +52,15 @@ place_clear(Place *place)
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Place, place_clear)
 
+static Place
+steal_place(Place *place)
+{
+	Place stolen = *place;
+
+	*place = (Place){ .dir = -1 };
+	return stolen;
+}
+
 static gboolean
 find_place(DpsMedium *medium, Place *out, GError **error)
 {
@@ -70,8 +79,7 @@ find_place(DpsMedium *medium, Place *out, GError **error)
 	if (place.dir < 0)
 		return dps_throw_errno(error, errno, "%s: open", dir);
 
-	*out = place;
-	place = (Place){ .dir = -1 };
+	*out = steal_place(&place);
 	return TRUE;
 }
 

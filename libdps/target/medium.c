@@ -16,17 +16,17 @@
 #include <unistd.h>
 
 /* udevd holds a shared lock for moments; another writer of a table is done in less. */
-#define LOCK_WAIT_USEC (5 * G_USEC_PER_SEC)
-#define LOCK_RETRY_USEC (50 * 1000)
+#define LOCK_WAIT_SECONDS 5
+#define LOCK_RETRY_USEC 50000
 
-#define UDEV_WAIT_USEC (5 * G_USEC_PER_SEC)
-#define UDEV_RETRY_USEC (20 * 1000)
+#define UDEV_WAIT_SECONDS 5
+#define UDEV_RETRY_USEC 20000
 
 /* Whole blocks of this many bytes satisfy O_DIRECT on every device with sectors of up to 4096. */
 #define DIRECT_ALIGNMENT 4096
 
 /* A record of udev's database is a few hundred bytes; one that is larger is not read. */
-#define MAX_TEXT_FILE (256 * 1024)
+#define MAX_TEXT_FILE ((size_t)256 * 1024)
 
 /* qemu's locks on an image.  Source: qemu, block/file-posix.c, RAW_LOCK_PERM_BASE and _SHARED_BASE.
  */
@@ -292,7 +292,7 @@ lock_flags_from_environment(DpsOpenFlags flags)
 static gboolean
 lock(DpsMedium *self, const struct stat *st, DpsOpenFlags flags, GError **error)
 {
-	gint64 give_up = g_get_monotonic_time() + LOCK_WAIT_USEC;
+	gint64 give_up = g_get_monotonic_time() + LOCK_WAIT_SECONDS * G_TIME_SPAN_SECOND;
 	g_autofree char *holder = NULL;
 
 	while (flock(self->fd, LOCK_EX | LOCK_NB) < 0) {
@@ -361,7 +361,7 @@ dps_medium_open(const char *path, DpsOpenFlags flags, GError **error)
 	g_atomic_ref_count_init(&self->ref_count);
 	self->path = g_strdup(path);
 	self->writable = (flags & DPS_OPEN_WRITABLE) != 0;
-	self->fd = TEMP_FAILURE_RETRY(
+	self->fd = (int)TEMP_FAILURE_RETRY(
 		open(path, (self->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY));
 	if (self->fd < 0)
 		return dps_throw_errno_null(error, errno, "%s: open%s", path,
@@ -744,7 +744,7 @@ udev_knows(DpsMedium *self, GArray *partitions, GPtrArray *type_uuids)
 void
 dps_medium_wait_for_udev(DpsMedium *self, GArray *partitions, GPtrArray *type_uuids, char **note)
 {
-	gint64 give_up = g_get_monotonic_time() + UDEV_WAIT_USEC;
+	gint64 give_up = g_get_monotonic_time() + UDEV_WAIT_SECONDS * G_TIME_SPAN_SECOND;
 	g_autofree char *name = g_strdup_printf("/proc/self/fd/%d", self->fd);
 	g_auto(AutoFd) reader = -1;
 
@@ -773,7 +773,7 @@ dps_medium_wait_for_udev(DpsMedium *self, GArray *partitions, GPtrArray *type_uu
 			*note = g_strdup_printf(
 				"udev has not read the table again within %d seconds: `udevadm "
 				"trigger --settle %s` makes it",
-				UDEV_WAIT_USEC / G_USEC_PER_SEC, self->path);
+				UDEV_WAIT_SECONDS, self->path);
 			return;
 		}
 		g_usleep(UDEV_RETRY_USEC);

@@ -178,7 +178,7 @@ dps_fstab_parse(char *text, size_t size, const char *subject, GError **error)
 
 	table = new_table();
 	mnt_table_parse_stream(table, stream, subject);
-	fclose(stream);
+	(void)fclose(stream); /* over memory */
 
 	iterator = new_iterator();
 	while (mnt_table_next_fs(table, iterator, &fs) == 0)

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* fstab(5) names no limit; thousands of lines are far below. */
-#define MAX_FSTAB (1024 * 1024)
+#define MAX_FSTAB ((size_t)1024 * 1024)
 
 /* machine-id(5): 32 digits and a newline. */
 #define MACHINE_ID_DIGITS 32
