@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static void
+G_GNUC_NORETURN static void
 fail(const GError *error)
 {
 	fprintf(stderr, "files-tool: %s\n", error->message);
