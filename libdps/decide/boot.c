@@ -492,9 +492,12 @@ gboolean
 dps_boot_is_bios(DpsDisk *disk)
 {
 	for (guint i = 0; i < dps_disk_get_n_partitions(disk); i++) {
-		const DpsType *type = dps_disk_get_partition(disk, i)->type;
+		DpsPartition *partition = dps_disk_get_partition(disk, i);
+		DpsRole role = partition->type ? partition->type->role : DPS_ROLE_NONE;
 
-		if (type && (type->role == DPS_ROLE_BIOS_BOOT || type->role == DPS_ROLE_PREP))
+		/* Whatever its type says, a boot program is there. */
+		if (role == DPS_ROLE_BIOS_BOOT || role == DPS_ROLE_PREP ||
+		    dps_partition_is_firmware_area(partition))
 			return TRUE;
 	}
 	return has_zipl(disk);

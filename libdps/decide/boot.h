@@ -108,5 +108,5 @@ GPtrArray *dps_boot_list(const DpsBootPart *part, const char *path);
 DpsProgram *dps_program_read(DpsBootPart *part, const char *path);
 void dps_program_free(DpsProgram *program);
 
-/* Whether other firmware than UEFI boots this disk, as far as types and the first sector tell. */
+/* Whether other firmware than UEFI boots this disk, as far as types, boot programs and the first sector tell. */
 gboolean dps_boot_is_bios(DpsDisk *disk);

@@ -274,7 +274,7 @@ check_swap_type_mismatch(DpsCheck *check)
 		role = partition->type->role;
 		if (role == DPS_ROLE_SWAP && kind != DPS_CONTENT_SWAP && kind != DPS_CONTENT_LUKS &&
 		    kind != DPS_CONTENT_AMBIGUOUS && !(partition->attributes & DPS_FLAG_NO_AUTO) &&
-		    !dps_check_is_firmware_area(partition))
+		    !dps_partition_is_firmware_area(partition))
 			/* An empty one is made swap at each boot by crypttab: swap with a new key.
 			 */
 			dps_check_report_as(check,

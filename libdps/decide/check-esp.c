@@ -13,7 +13,7 @@ check_esp_missing(DpsCheck *check)
 
 	/* The NVRAM of a machine may name a loader on another disk; an image has its own only. */
 	dps_check_report_as(
-		check, dps_check_image_severity(check), 0,
+		check, dps_check_uefi_severity(check), 0,
 		"tag the FAT partition that holds the loader: `dps-tag apply {disk} esp=N`",
 		"no partition has the type of an EFI system partition: UEFI firmware finds "
 		"no loader, and systemd does not know which disk it was started from");
@@ -40,7 +40,8 @@ check_esp_not_fat(DpsCheck *check)
 {
 	for (DpsPartition *esp = dps_check_next_of_role(check, DPS_ROLE_ESP, NULL); esp;
 	     esp = dps_check_next_of_role(check, DPS_ROLE_ESP, esp))
-		if (g_strcmp0(esp->content.type, "vfat") != 0 && !dps_check_is_firmware_area(esp) &&
+		if (g_strcmp0(esp->content.type, "vfat") != 0 &&
+		    !dps_partition_is_firmware_area(esp) &&
 		    !(esp == check->boot->esp.partition && check->boot->esp.is_fat))
 			dps_check_report(
 				check, esp->number,

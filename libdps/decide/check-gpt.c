@@ -376,22 +376,6 @@ check_biosboot_missing(DpsCheck *check)
 				 "boot partition for the rest of it");
 }
 
-gboolean
-dps_check_is_firmware_area(DpsPartition *partition)
-{
-	/* ELF of 32 bits, big-endian, for PowerPC (machine 20): what PReP holds. */
-	static const uint8_t elf[] = { 0x7F, 'E', 'L', 'F', 1, 2 };
-	uint8_t head[512];
-
-	if (partition->content.kind != DPS_CONTENT_NONE ||
-	    !dps_region_read(&partition->region, 0, head, sizeof(head), NULL))
-		return FALSE;
-
-	return (memcmp(head, elf, sizeof(elf)) == 0 && head[18] == 0 && head[19] == 20) ||
-	       (contains(head, sizeof(head), "loading") && contains(head, sizeof(head), "Geom") &&
-		contains(head, sizeof(head), " Error"));
-}
-
 static void
 check_biosboot_has_dps_type(DpsCheck *check)
 {
@@ -404,7 +388,7 @@ check_biosboot_has_dps_type(DpsCheck *check)
 		if (partition->type && partition->type->role != DPS_ROLE_BIOS_BOOT &&
 		    partition->type->role != DPS_ROLE_PREP &&
 		    partition->type->role != DPS_ROLE_LINUX_GENERIC &&
-		    dps_check_is_firmware_area(partition))
+		    dps_partition_is_firmware_area(partition))
 			dps_check_report(
 				check, partition->number, hint,
 				"has the type %s and holds a boot program of the firmware, "

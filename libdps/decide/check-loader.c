@@ -32,10 +32,17 @@ check_esp_fallback_missing(DpsCheck *check)
 
 	path = g_strdup_printf("/EFI/BOOT/BOOT%s.EFI", suffix);
 	hint = g_strdup_printf("copy the loader to %s, as `bootctl install` does", path);
-	dps_check_report_file(check, dps_check_image_severity(check),
+	dps_check_report_file(check, dps_check_uefi_severity(check),
 			      check->boot->esp.partition->number, path, hint,
 			      "there is no such file: without an entry in its own memory firmware "
 			      "starts nothing else");
+}
+
+/* Where nothing else tells the architecture, that of the loader's name is meant. */
+static gboolean
+is_for_the_disk(DpsCheck *check, const DpsProgram *program)
+{
+	return check->arch == DPS_ARCH_NONE || program->name_arch == check->arch;
 }
 
 static void
@@ -47,7 +54,7 @@ check_esp_fallback_wrong_arch(DpsCheck *check)
 
 		if (program->is_pe && pe->arch != program->name_arch)
 			dps_check_report_file(
-				check, program->name_arch == check->arch ? 0 : DPS_SEVERITY_WARNING,
+				check, is_for_the_disk(check, program) ? 0 : DPS_SEVERITY_WARNING,
 				check->boot->esp.partition->number, program->path,
 				"put the loader of the right architecture there",
 				"is a program for %s (machine %#x), and its name is that of the "
@@ -62,7 +69,7 @@ check_esp_fallback_not_pe(DpsCheck *check)
 {
 	for (guint i = 0; i < check->boot->fallbacks->len; i++) {
 		const DpsProgram *program = check->boot->fallbacks->pdata[i];
-		DpsSeverity severity = program->name_arch == check->arch ? 0 : DPS_SEVERITY_WARNING;
+		DpsSeverity severity = is_for_the_disk(check, program) ? 0 : DPS_SEVERITY_WARNING;
 		g_autofree char *message = NULL;
 
 		if (!program->is_pe)
@@ -99,7 +106,7 @@ check_esp_fallback_orphan_shim(DpsCheck *check)
 		if (dps_boot_exists(&check->boot->esp, fb))
 			return;
 		dps_check_report_file(
-			check, dps_check_image_severity(check), check->boot->esp.partition->number,
+			check, dps_check_uefi_severity(check), check->boot->esp.partition->number,
 			fallback->path, "copy grub*.efi beside it, or fb*.efi with a BOOT*.CSV",
 			"is shim, and neither fb%s.efi nor grub%s.efi is beside it: it "
 			"has nothing to start",

@@ -153,6 +153,15 @@ has_option(const char *options, const char *word)
 	return g_strv_contains((const char *const *)words, word);
 }
 
+/* Whether a line is for an ESP that is not there or holds something else: that is an error already,
+ * and this is what follows from it. */
+static gboolean
+is_for_lost_esp(DpsCheck *check, const DpsFstabEntry *entry)
+{
+	return g_strcmp0(entry->fs_type, "vfat") == 0 &&
+	       (!check->boot->esp.partition || !check->boot->esp.is_fat);
+}
+
 static void
 check_fstab_shadows(DpsCheck *check)
 {
@@ -170,8 +179,11 @@ check_fstab_shadows(DpsCheck *check)
 		/* Of a system with several disks, the others may have it. */
 		if (found == DPS_ROOT_SPEC_MISSING && check->is_own_tree && entry->mount_point &&
 		    !has_option(entry->options, "nofail") && !has_option(entry->options, "noauto"))
-			dps_check_report_file(check, dps_check_image_severity(check), 0,
-					      "/etc/fstab", "correct it, or add nofail",
+			dps_check_report_file(check,
+					      is_for_lost_esp(check, entry)
+						      ? DPS_SEVERITY_WARNING
+						      : dps_check_image_severity(check),
+					      0, "/etc/fstab", "correct it, or add nofail",
 					      "%s at %s: nothing on this disk is called so, and "
 					      "the boot waits for "
 					      "it",

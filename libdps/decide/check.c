@@ -229,11 +229,17 @@ dps_check_is_not_uefi(DpsCheck *check)
 DpsSeverity
 dps_check_image_severity(DpsCheck *check)
 {
-	/* With an area for BIOS or PowerPC firmware, too, the disk has another way to boot. */
-	return dps_medium_is_device(dps_disk_get_medium(check->disk)) ||
-			       dps_boot_is_bios(check->disk)
-		       ? DPS_SEVERITY_WARNING
-		       : DPS_SEVERITY_ERROR;
+	return dps_medium_is_device(dps_disk_get_medium(check->disk)) ? DPS_SEVERITY_WARNING
+								      : DPS_SEVERITY_ERROR;
+}
+
+DpsSeverity
+dps_check_uefi_severity(DpsCheck *check)
+{
+	/* What is for a BIOS, or for PowerPC's firmware, is another way to boot; and so is a loader
+	 * that the NVRAM of a device's machine names. */
+	return dps_boot_is_bios(check->disk) ? DPS_SEVERITY_WARNING
+					     : dps_check_image_severity(check);
 }
 
 DpsPartition *

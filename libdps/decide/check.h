@@ -84,15 +84,15 @@ gboolean dps_check_is_not_uefi(DpsCheck *check);
 /* A FAT with a directory EFI that has no ESP type, when there is no ESP; else NULL. */
 DpsPartition *dps_check_find_mistyped_esp(DpsCheck *check);
 
-/* "error" for an image, and a warning for a device, whose NVRAM may name another loader */
+/* "error" for an image, and a warning for a device, beside which there may be others */
 DpsSeverity dps_check_image_severity(DpsCheck *check);
+
+/* The same for what UEFI needs: a warning, too, where the disk has another way to boot */
+DpsSeverity dps_check_uefi_severity(DpsCheck *check);
 
 /* One finding for each partition that systemd mounts or enables by its type: where, and when not.
  */
 void dps_check_summarise_mounts(DpsCheck *check);
-
-/* Whether a partition holds GRUB's core image or PowerPC's boot program and no file system. */
-gboolean dps_check_is_firmware_area(DpsPartition *partition);
 
 typedef enum {
 	DPS_ROOT_SPEC_UNKNOWN = 0, /* no UUID or label, or it may be inside of something closed */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "target/partition.h"
 
+#include <string.h>
 #include <unistd.h>
 
 void
@@ -27,6 +28,28 @@ dps_partition_is_member(DpsPartition *partition)
 		return TRUE;
 
 	return partition->btrfs && dps_btrfs_get_n_devices(partition->btrfs) > 1;
+}
+
+static gboolean
+contains(const uint8_t *bytes, size_t size, const char *text)
+{
+	return memmem(bytes, size, text, strlen(text)) != NULL;
+}
+
+gboolean
+dps_partition_is_firmware_area(DpsPartition *partition)
+{
+	/* ELF of 32 bits, big-endian, for PowerPC (machine 20): what PReP holds. */
+	static const uint8_t elf[] = { 0x7F, 'E', 'L', 'F', 1, 2 };
+	uint8_t head[512];
+
+	if (partition->content.kind != DPS_CONTENT_NONE ||
+	    !dps_region_read(&partition->region, 0, head, sizeof(head), NULL))
+		return FALSE;
+
+	return (memcmp(head, elf, sizeof(elf)) == 0 && head[18] == 0 && head[19] == 20) ||
+	       (contains(head, sizeof(head), "loading") && contains(head, sizeof(head), "Geom") &&
+		contains(head, sizeof(head), " Error"));
 }
 
 const char *

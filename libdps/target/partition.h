@@ -29,5 +29,8 @@ void dps_partition_free(DpsPartition *partition);
 /* Whether it holds what may never be given a type of the DPS: LVM, RAID, multi-device btrfs. */
 gboolean dps_partition_is_member(DpsPartition *partition);
 
+/* Whether it holds GRUB's core image or PowerPC's boot program and no file system. */
+gboolean dps_partition_is_firmware_area(DpsPartition *partition);
+
 /* What it holds, for messages: "btrfs", "LVM2_member", "nothing that is known". */
 const char *dps_partition_describe_content(DpsPartition *partition);
