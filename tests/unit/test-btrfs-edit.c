@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dps/error.h>
 #include "btrfs-image.h"
+#include "failing-region.h"
 #include "format/btrfs-edit.h"
 #include "format/btrfs-subvolumes.h"
 #include "ground/bytes.h"
@@ -566,10 +567,34 @@ test_copies_contradict(void)
 	btrfs_image_clear(&image);
 }
 
+static gboolean
+compute_on(const DpsRegion *region, GError **error)
+{
+	g_auto(DpsBtrfsEdit) edit = { NULL };
+
+	return dps_btrfs_edit_default(region, 256, &edit, error);
+}
+
+/* Where a copy cannot be read nothing is planned: it might be the one that the kernel takes. */
+static void
+test_broken_medium(void)
+{
+	for (guint n_copies = 1; n_copies <= 2; n_copies++) {
+		BtrfsImage image = { .n_copies = n_copies };
+		DpsRegion region;
+
+		btrfs_image_make(&image);
+		region = btrfs_image_region(&image);
+		failing_region_try_each(&region, compute_on);
+		btrfs_image_clear(&image);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/btrfs-edit/broken-medium", test_broken_medium);
 	g_test_add_func("/btrfs-edit/sizes-and-checksums", test_sizes_and_checksums);
 	g_test_add_func("/btrfs-edit/changed-bytes", test_changed_bytes);
 	g_test_add_func("/btrfs-edit/straddling", test_straddling);

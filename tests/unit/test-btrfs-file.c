@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dps/error.h>
 #include "btrfs-image.h"
+#include "failing-region.h"
 #include "ground/bytes.h"
 #include "target/btrfs-files.h"
 
@@ -186,10 +187,69 @@ test_random_bytes(void)
 	btrfs_image_clear(&image);
 }
 
+/* Everything that files of a btrfs are asked for. */
+static gboolean
+ask_all(const DpsRegion *region, GError **error)
+{
+	g_autoptr(DpsFiles) files = dps_btrfs_open_files(region, 256, error);
+	g_autoptr(GPtrArray) list = NULL;
+	g_autoptr(GBytes) value = NULL;
+	g_autofree char *bytes = NULL;
+	DpsFileInfo *info;
+	size_t size;
+
+	if (!files)
+		return FALSE;
+	list = dps_files_list(files, "/", error);
+	if (!list || !dps_files_lookup(files, "/file", &info, error))
+		return FALSE;
+	dps_file_info_free(info);
+	if (!dps_files_get_attribute(files, "/file", "user.x", &value, error))
+		return FALSE;
+	bytes = dps_files_read(files, "/file", 1 << 20, &size, error);
+	return bytes != NULL;
+}
+
+static void
+test_broken_medium(void)
+{
+	BtrfsImage image = { 0 };
+	DpsRegion region;
+
+	btrfs_image_make(&image);
+	region = btrfs_image_region(&image);
+	failing_region_try_each(&region, ask_all);
+	btrfs_image_clear(&image);
+}
+
+/* What is asked of a file and is of another kind of file. */
+static void
+test_other_kinds(void)
+{
+	BtrfsImage image = { 0 };
+	g_autoptr(DpsFiles) files = NULL;
+	g_autoptr(GError) error = NULL;
+	DpsRegion region;
+	uint64_t n;
+
+	btrfs_image_make(&image);
+	region = btrfs_image_region(&image);
+	files = dps_btrfs_open_files(&region, 256, &error);
+	g_assert_no_error(error);
+	g_assert_null(dps_files_list(files, "/file", &error));
+	g_assert_nonnull(error);
+	g_clear_error(&error);
+	g_assert_false(dps_files_get_space(files, &n, &n, &n, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_UNSUPPORTED);
+	btrfs_image_clear(&image);
+}
+
 int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/btrfs-file/broken-medium", test_broken_medium);
+	g_test_add_func("/btrfs-file/other-kinds", test_other_kinds);
 	g_test_add_func("/btrfs-file/whole", test_whole);
 	g_test_add_func("/btrfs-file/not-there", test_not_there);
 	g_test_add_func("/btrfs-file/bad-extents", test_bad_extents);

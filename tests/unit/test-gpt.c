@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "make-gpt.h"
+#include "failing-region.h"
 #include "ground/bytes.h"
 #include "ground/error.h"
 
@@ -302,10 +303,30 @@ test_noise(void)
 	}
 }
 
+static gboolean
+read_any(const DpsRegion *region, GError **error)
+{
+	g_autoptr(DpsGpt) gpt = NULL;
+	g_autofree char *problem = NULL;
+	DpsGptPresence presence;
+
+	return dps_gpt_read(region, 512, &presence, &gpt, &problem, error);
+}
+
+static void
+test_broken_medium(void)
+{
+	g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+	DpsRegion region = test_disk_region(&disk);
+
+	failing_region_try_each(&region, read_any);
+}
+
 int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
+	g_test_add_func("/gpt/broken-medium", test_broken_medium);
 	g_test_add_func("/gpt/shapes", test_shapes);
 	g_test_add_func("/gpt/header-rules", test_header_rules);
 	g_test_add_func("/gpt/damage", test_damage);

@@ -385,7 +385,7 @@ test_write_faults(Fixture *fixture, gconstpointer data)
 		{ "first-flush", FAULT_FLUSH, 1, 1, EIO, DPS_ERROR_IO, 0, "test bytes: flush" },
 		{ "second-flush", FAULT_FLUSH, 2, 2, EIO, DPS_ERROR_IO, 1, "test bytes: flush" },
 		{ "unread", FAULT_READ, 1, 1, EIO, DPS_ERROR_IO, 0, "test bytes" },
-		{ "lies", FAULT_WRITE, 1, G_MAXUINT, FAULT_LIE, DPS_ERROR_IO, 2, "gives others back" },
+		{ "lies", FAULT_WRITE, 2, G_MAXUINT, FAULT_LIE, DPS_ERROR_IO, 2, "gives others back" },
 		{ "in-parts", FAULT_WRITE, 1, G_MAXUINT, FAULT_SHORT, 0, 2, NULL },
 		{ "signal-while-writing", FAULT_WRITE, 2, 2, EINTR, 0, 2, NULL },
 		{ "signal-while-flushing", FAULT_FLUSH, 2, 2, EINTR, 0, 2, NULL },
