@@ -1,75 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "command.h"
 
-#include <stdio.h>
-#include <unistd.h>
+#include <string.h>
 #include "json.h"
+#include "readers.h"
 #include "report.h"
+#include "sandbox.h"
+#include "target.h"
 #include "text.h"
-
-/* One disk, its findings, or why there are none. */
-typedef struct {
-	const char *path; /* NULL: the tree's */
-	Target target;
-	GPtrArray *findings; /* NULL: not checked, see error */
-	GError *error;
-} Checked;
-
-/* All of them, and how far it is. */
-typedef struct {
-	const Options *options;
-	const DpsCheckOptions *check;
-	GMutex lock; /* over n_done */
-	guint n, n_done;
-	gboolean has_progress;
-} Work;
-
-static void
-checked_clear(Checked *self)
-{
-	target_clear(&self->target);
-	g_clear_pointer(&self->findings, g_ptr_array_unref);
-	g_clear_error(&self->error);
-}
-
-static void
-check_one(gpointer data, gpointer user_data)
-{
-	Checked *self = data;
-	Work *work = user_data;
-
-	if (!target_open(work->options, self->path, DPS_OPEN_READ_ONLY, &self->target,
-			 &self->error))
-		self->findings = NULL;
-	else if (!self->target.disk)
-		self->findings = g_ptr_array_new();
-	else
-		self->findings =
-			dps_check(self->target.disk, self->target.tree, work->check, &self->error);
-
-	g_mutex_lock(&work->lock);
-	work->n_done++;
-	if (work->has_progress)
-		(void)fprintf(stderr, "\r%u of %u%s", work->n_done, work->n,
-			      work->n_done < work->n ? "" : "\r\033[K");
-	g_mutex_unlock(&work->lock);
-}
-
-/* Every disk, --jobs at a time: objects of different disks share nothing. */
-static void
-check_all(Work *work, Checked *disks)
-{
-	guint jobs = MIN(MAX(work->options->jobs, 1), work->n);
-	GThreadPool *pool = NULL;
-
-	if (jobs > 1)
-		pool = g_thread_pool_new(check_one, work, (gint)jobs, TRUE, NULL);
-	for (guint i = 0; i < work->n; i++)
-		if (!pool || !g_thread_pool_push(pool, &disks[i], NULL))
-			check_one(&disks[i], work);
-	if (pool)
-		g_thread_pool_free(pool, FALSE, TRUE);
-}
 
 static DpsCheckOptions *
 make_options(const Options *options, GError **error)
@@ -94,103 +32,207 @@ make_options(const Options *options, GError **error)
 	return g_steal_pointer(&check);
 }
 
-static void
-print_one(Screen *screen, const Checked *self)
+static Facts *
+check_target(const Target *target, const DpsCheckOptions *check, GError **error)
 {
-	g_autofree char *why = NULL;
+	g_autoptr(GPtrArray) findings = dps_check(target->disk, target->tree, check, error);
 
-	if (!self->target.disk) {
-		why = target_describe_no_disk(&self->target);
-		if (!screen->is_quiet)
-			text_paragraph(screen, "", why);
-		return;
-	}
-
-	if (!screen->is_quiet || report_has_error(self->findings))
-		text_disk(screen, self->target.disk);
-	report_check(screen, self->target.disk, self->findings);
+	return findings ? facts_new(target->disk, findings) : NULL;
 }
 
-/* Whether @findings are enough for exit status 1. */
-static gboolean
-is_bad(const Options *options, GPtrArray *findings)
+static Facts *
+check_disk(const Options *options, const char *path, gpointer data, GError **error)
 {
-	DpsSeverity worst = options->strict ? DPS_SEVERITY_WARNING : DPS_SEVERITY_ERROR;
+	g_auto(Target) target = { 0 };
 
-	for (guint i = 0; i < findings->len; i++)
-		if (dps_finding_get_severity(g_ptr_array_index(findings, i)) >= worst)
-			return TRUE;
+	if (!target_open(options, path, DPS_OPEN_READ_ONLY, &target, error))
+		return NULL;
 
-	return FALSE;
+	return check_target(&target, data, error);
+}
+
+/* Whether its findings are enough for exit status 1. */
+static gboolean
+is_bad(const Options *options, const Facts *facts)
+{
+	return findings_count(facts->findings, DPS_SEVERITY_ERROR) > 0 ||
+	       (options->strict && findings_count(facts->findings, DPS_SEVERITY_WARNING) > 0);
+}
+
+static void
+print_facts(Screen *screen, const Facts *facts)
+{
+	if (!screen->is_quiet || findings_count(facts->findings, DPS_SEVERITY_ERROR) > 0)
+		text_disk(screen, facts);
+	report_check(screen, facts);
+}
+
+/* In the place of its findings, among others. */
+static void
+print_failure(Screen *screen, const Reading *reading)
+{
+	g_autofree char *path = screen_say(screen, reading->path);
+	const char *message = reading->failure->message;
+	size_t size = strlen(reading->path);
+
+	if (screen->is_quiet)
+		return;
+	/* The heading names it. */
+	if (strncmp(message, reading->path, size) == 0 && strncmp(message + size, ": ", 2) == 0)
+		message += size + 2;
+	screen_print(screen, "%s%s%s: %scould not be checked%s\n",
+		     screen_begin(screen, SCREEN_STYLE_HEADING), path, screen_end(screen),
+		     screen_begin(screen, SCREEN_STYLE_ERROR), screen_end(screen));
+	text_paragraph(screen, "  ", message);
+}
+
+/* "12 disks: 9 without errors, 2 with errors, 1 not checked" */
+static void
+print_total(Screen *screen, guint n, guint n_with_errors, guint n_failed)
+{
+	guint n_without = n - n_with_errors - n_failed;
+
+	screen_print(screen, "\n%u disks:", n);
+	if (n_without > 0)
+		screen_print(screen, " %u without errors", n_without);
+	if (n_with_errors > 0)
+		screen_print(screen, "%s %u with errors", n_without > 0 ? "," : "", n_with_errors);
+	if (n_failed > 0)
+		screen_print(screen, "%s %u that could not be checked", n > n_failed ? "," : "",
+			     n_failed);
+	screen_print(screen, "\n");
+}
+
+/* Without DISK: that of the tree, or why it has none. */
+static int
+run_on_tree(const Options *options, Screen *screen, const DpsCheckOptions *check, GError **error)
+{
+	g_auto(Target) target = { 0 };
+	g_autoptr(Facts) facts = NULL;
+	g_autofree char *document = NULL;
+	g_autofree char *why = NULL;
+	gboolean is_told;
+
+	if (!target_open(options, NULL, DPS_OPEN_READ_ONLY, &target, error))
+		return -1;
+	if (target.disk) {
+		facts = check_target(&target, check, error);
+		if (!facts)
+			return -1;
+	}
+
+	if (options->json) {
+		JsonCheck *json = json_check_new();
+
+		json_check_add(json, NULL, facts, NULL);
+		document = json_check_finish(json);
+		is_told = screen_write_document(screen, document, error);
+	} else {
+		if (facts) {
+			print_facts(screen, facts);
+		} else if (!screen->is_quiet) {
+			why = target_describe_no_disk(&target);
+			text_paragraph(screen, "", why);
+		}
+		is_told = screen_flush(screen, error);
+	}
+	if (!is_told)
+		return -1;
+
+	return facts && is_bad(options, facts) ? STATUS_SAID_NO : STATUS_OK;
+}
+
+/* Several disks: one that could not be checked hides nothing of the others, and is told of in its
+ * place; its status counts more than theirs. */
+static int
+tell_several(const Options *options, Screen *screen, const Reading *readings, guint n,
+	     GError **error)
+{
+	g_autofree char *document = NULL;
+	JsonCheck *json = json_check_new();
+	guint n_failed = 0, n_bad = 0, n_with_errors = 0;
+
+	for (guint i = 0; i < n; i++) {
+		const Reading *one = &readings[i];
+
+		json_check_add(json, one->path, one->facts, one->failure);
+		if (!options->json && screen->text->len > 0)
+			screen_print(screen, "\n");
+		if (!one->facts) {
+			n_failed++;
+			print_failure(screen, one);
+			continue;
+		}
+		n_bad += is_bad(options, one->facts) ? 1 : 0;
+		n_with_errors += findings_count(one->facts->findings, DPS_SEVERITY_ERROR) > 0;
+		print_facts(screen, one->facts);
+	}
+	document = json_check_finish(json);
+
+	if (options->json) {
+		if (!screen_write_document(screen, document, error))
+			return -1;
+	} else {
+		if (!screen->is_quiet)
+			print_total(screen, n, n_with_errors, n_failed);
+		if (!screen_flush(screen, error))
+			return -1;
+	}
+
+	/* Also for who keeps the report elsewhere. */
+	for (guint i = 0; i < n; i++)
+		if (readings[i].failure)
+			screen_complain(screen, readings[i].failure->message);
+
+	return n_failed > 0 ? STATUS_FAILED : n_bad > 0 ? STATUS_SAID_NO : STATUS_OK;
+}
+
+static int
+tell_one(const Options *options, Screen *screen, const Reading *reading, GError **error)
+{
+	g_autofree char *document = NULL;
+	JsonCheck *json;
+	gboolean is_told;
+
+	if (!reading->facts)
+		return reading_tell(reading, options, screen, error);
+
+	if (options->json) {
+		json = json_check_new();
+		json_check_add(json, reading->path, reading->facts, NULL);
+		document = json_check_finish(json);
+		is_told = screen_write_document(screen, document, error);
+	} else {
+		print_facts(screen, reading->facts);
+		is_told = screen_flush(screen, error);
+	}
+	if (!is_told)
+		return -1;
+
+	return is_bad(options, reading->facts) ? STATUS_SAID_NO : STATUS_OK;
 }
 
 static int
 run(const Options *options, Screen *screen, GError **error)
 {
-	guint n = MAX(options->n_arguments, 1);
 	g_autoptr(DpsCheckOptions) check = make_options(options, error);
-	g_autoptr(GError) failure = NULL;
-	g_autofree char *document = NULL;
-	g_autofree Checked *disks = g_new0(Checked, n);
-	Work work = {
-		.options = options,
-		.check = check,
-		.n = n,
-		.has_progress = n > 1 && !options->quiet && isatty(STDERR_FILENO),
-	};
-	JsonCheck *json;
-	int status = STATUS_OK;
-	gboolean is_told;
+	g_autofree Reading *readings = NULL;
+	guint n = options->n_arguments;
+	int status;
 
 	if (!check)
 		return -1;
+	if (n == 0)
+		return run_on_tree(options, screen, check, error);
 
-	for (guint i = 0; i < options->n_arguments; i++)
-		disks[i].path = options->arguments[i];
-	g_mutex_init(&work.lock);
-	check_all(&work, disks);
-	g_mutex_clear(&work.lock);
-
-	/* A disk that cannot be read must not hide what is wrong with the others. */
-	json = json_check_new();
-	for (guint i = 0; i < n; i++) {
-		Checked *one = &disks[i];
-
-		if (!one->findings) {
-			if (failure)
-				screen_complain(screen, one->error->message);
-			else
-				failure = g_steal_pointer(&one->error);
-		} else {
-			if (is_bad(options, one->findings))
-				status = STATUS_SAID_NO;
-			if (options->json) {
-				json_check_add(json, one->target.disk, one->findings);
-			} else {
-				if (i > 0 && screen->text->len > 0)
-					screen_print(screen, "\n");
-				print_one(screen, one);
-			}
-		}
-		checked_clear(one);
-	}
-
-	document = json_check_finish(json, n > 1 ? failure : NULL);
-	if (!options->json) {
-		is_told = screen_flush(screen, error);
-	} else if (failure && n == 1) {
-		is_told = TRUE; /* the document of the failure is enough */
-	} else {
-		is_told = screen_write_document(screen, document, error);
-	}
-	if (!is_told)
-		return -1;
-	if (failure) {
-		screen->has_document = options->json && n > 1;
-		g_propagate_error(error, g_steal_pointer(&failure));
-		return -1;
-	}
-
+	readings = g_new0(Reading, n);
+	for (guint i = 0; i < n; i++)
+		readings[i].path = options->arguments[i];
+	readers_run(options, screen, check_disk, check, readings, n);
+	status = n == 1 ? tell_one(options, screen, readings, error)
+			: tell_several(options, screen, readings, n, error);
+	for (guint i = 0; i < n; i++)
+		reading_clear(&readings[i]);
 	return status;
 }
 

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include "diskmap.h"
 #include "json.h"
+#include "readers.h"
 #include "target.h"
 #include "text.h"
 
@@ -17,45 +18,43 @@ static const TextColumn columns[] = {
 };
 
 static void
-print_table(Screen *screen, DpsDisk *disk)
+print_table(Screen *screen, const Facts *disk)
 {
 	g_auto(TextTable) table = { 0 };
 
 	text_table_init(&table, columns, G_N_ELEMENTS(columns));
-	for (guint i = 0; i < dps_disk_get_n_partitions(disk); i++) {
-		DpsPartition *partition = dps_disk_get_partition(disk, i);
-		g_autofree char *size = text_size(dps_partition_get_size(partition));
-		g_autofree char *attributes =
-			text_attributes(dps_partition_get_attributes(partition));
+	for (guint i = 0; i < disk->partitions->len; i++) {
+		const PartitionFacts *partition = g_ptr_array_index(disk->partitions, i);
+		g_autofree char *size = text_size(partition->size);
+		g_autofree char *attributes = text_attributes(partition->attributes);
 
-		text_table_add_format(&table, "%u", dps_partition_get_number(partition));
+		text_table_add_format(&table, "%u", partition->number);
 		text_table_add(&table, size);
-		text_table_add(&table, text_type(dps_partition_get_type_uuid(partition)));
-		text_table_add(&table, dps_partition_get_content_type(partition));
-		text_table_add(&table, dps_partition_get_content_label(partition));
-		text_table_add(&table, dps_partition_get_label(partition));
+		text_table_add(&table, text_type(partition->type_uuid));
+		text_table_add(&table, partition->content_type);
+		text_table_add(&table, partition->content_label);
+		text_table_add(&table, partition->label);
 		text_table_add(&table, attributes);
 	}
 	text_table_print(&table, screen);
 }
 
 static void
-print_subvolumes(Screen *screen, DpsPartition *partition)
+print_subvolumes(Screen *screen, const PartitionFacts *partition)
 {
-	GPtrArray *subvolumes = dps_partition_get_subvolumes(partition);
-	const DpsSubvolume *is_default = dps_partition_get_default_subvolume(partition);
+	const SubvolumeFacts *is_default = partition_facts_get_default(partition);
+	GPtrArray *subvolumes = partition->subvolumes;
 	GString *text = NULL;
 	guint n;
 
-	if (g_strcmp0(dps_partition_get_content_type(partition), "btrfs") != 0)
+	if (g_strcmp0(partition->content_type, "btrfs") != 0)
 		return;
 
 	text = g_string_new(NULL);
-	g_string_append_printf(text, "partition %u: btrfs: ", dps_partition_get_number(partition));
+	g_string_append_printf(text, "partition %u: btrfs: ", partition->number);
 	if (is_default)
 		g_string_append_printf(text, "default subvolume: %s (%" PRIu64 ")",
-				       dps_subvolume_get_path(is_default),
-				       dps_subvolume_get_id(is_default));
+				       is_default->path, is_default->id);
 	else
 		g_string_append(text, "default subvolume: cannot be read");
 
@@ -63,11 +62,10 @@ print_subvolumes(Screen *screen, DpsPartition *partition)
 	    : screen->is_verbose ? subvolumes->len
 				 : MIN(subvolumes->len, SUBVOLUMES_MAX);
 	for (guint i = 0; i < n; i++) {
-		const DpsSubvolume *subvolume = g_ptr_array_index(subvolumes, i);
+		const SubvolumeFacts *subvolume = g_ptr_array_index(subvolumes, i);
 
 		g_string_append_printf(text, "%s%s (%" PRIu64 ")", i == 0 ? "; subvolumes: " : ", ",
-				       dps_subvolume_get_path(subvolume),
-				       dps_subvolume_get_id(subvolume));
+				       subvolume->path, subvolume->id);
 	}
 	if (subvolumes && n < subvolumes->len)
 		g_string_append_printf(text, " and %u more", subvolumes->len - n);
@@ -87,28 +85,27 @@ print_fact(Screen *screen, const char *name, const char *value)
 
 /* Everything about one partition, for --verbose. */
 static void
-print_details(Screen *screen, DpsPartition *partition)
+print_details(Screen *screen, const PartitionFacts *partition)
 {
-	g_autofree char *start = g_strdup_printf("%" PRIu64, dps_partition_get_start(partition));
-	g_autofree char *size = g_strdup_printf("%" PRIu64, dps_partition_get_size(partition));
-	g_autofree char *attributes =
-		g_strdup_printf("0x%016" PRIx64, dps_partition_get_attributes(partition));
+	g_autofree char *start = g_strdup_printf("%" PRIu64, partition->start);
+	g_autofree char *size = g_strdup_printf("%" PRIu64, partition->size);
+	g_autofree char *attributes = g_strdup_printf("0x%016" PRIx64, partition->attributes);
 
 	screen_print(screen, "\n%spartition %u%s\n", screen_begin(screen, SCREEN_STYLE_HEADING),
-		     dps_partition_get_number(partition), screen_end(screen));
-	print_fact(screen, "node", dps_partition_get_node(partition));
+		     partition->number, screen_end(screen));
+	print_fact(screen, "node", partition->node);
 	print_fact(screen, "start", start);
 	print_fact(screen, "size", size);
-	print_fact(screen, "type", dps_partition_get_type_uuid(partition));
-	print_fact(screen, "uuid", dps_partition_get_uuid(partition));
+	print_fact(screen, "type", partition->type_uuid);
+	print_fact(screen, "uuid", partition->uuid);
 	print_fact(screen, "attributes", attributes);
-	print_fact(screen, "content uuid", dps_partition_get_content_uuid(partition));
+	print_fact(screen, "content uuid", partition->content_uuid);
 }
 
 static void
-print_disk(Screen *screen, DpsDisk *disk)
+print_disk(Screen *screen, const Facts *disk)
 {
-	guint n = dps_disk_get_n_partitions(disk);
+	guint n = disk->partitions->len;
 
 	if (!screen->is_quiet) {
 		text_disk(screen, disk);
@@ -125,40 +122,73 @@ print_disk(Screen *screen, DpsDisk *disk)
 		return;
 
 	for (guint i = 0; i < n; i++)
-		print_subvolumes(screen, dps_disk_get_partition(disk, i));
+		print_subvolumes(screen, g_ptr_array_index(disk->partitions, i));
 	for (guint i = 0; screen->is_verbose && i < n; i++)
-		print_details(screen, dps_disk_get_partition(disk, i));
+		print_details(screen, g_ptr_array_index(disk->partitions, i));
+}
+
+static Facts *
+read_disk(const Options *options, const char *path, gpointer data, GError **error)
+{
+	g_auto(Target) target = { 0 };
+
+	if (!target_open(options, path, DPS_OPEN_READ_ONLY, &target, error) ||
+	    !dps_disk_require_table(target.disk, error))
+		return NULL;
+
+	return facts_new(target.disk, NULL);
+}
+
+/* Without DISK: that of the tree, or why it has none. */
+static int
+run_on_tree(const Options *options, Screen *screen, GError **error)
+{
+	g_auto(Target) target = { 0 };
+	g_autoptr(Facts) facts = NULL;
+	g_autofree char *document = NULL;
+	g_autofree char *why = NULL;
+
+	if (!target_open(options, NULL, DPS_OPEN_READ_ONLY, &target, error) ||
+	    (target.disk && !dps_disk_require_table(target.disk, error)))
+		return -1;
+
+	facts = target.disk ? facts_new(target.disk, NULL) : NULL;
+	if (options->json) {
+		document = json_show(facts);
+		return screen_write_document(screen, document, error) ? STATUS_OK : -1;
+	}
+	if (facts) {
+		print_disk(screen, facts);
+	} else if (!screen->is_quiet) {
+		why = target_describe_no_disk(&target);
+		text_paragraph(screen, "", why);
+	}
+	return screen_flush(screen, error) ? STATUS_OK : -1;
 }
 
 static int
 run(const Options *options, Screen *screen, GError **error)
 {
-	g_auto(Target) target = { 0 };
+	g_auto(Reading) reading = { 0 };
 	g_autofree char *document = NULL;
-	g_autofree char *why = NULL;
 
 	if (options->n_arguments > 1) {
 		g_set_error(error, DPS_ERROR, DPS_ERROR_INVALID, "%s: show takes one DISK",
 			    options->arguments[1]);
 		return -1;
 	}
-	if (!target_open(options, options->n_arguments == 1 ? options->arguments[0] : NULL,
-			 DPS_OPEN_READ_ONLY, &target, error))
-		return -1;
-	if (target.disk && !dps_disk_require_table(target.disk, error))
-		return -1;
+	if (options->n_arguments == 0)
+		return run_on_tree(options, screen, error);
 
+	reading.path = options->arguments[0];
+	readers_run(options, screen, read_disk, NULL, &reading, 1);
+	if (!reading.facts)
+		return reading_tell(&reading, options, screen, error);
 	if (options->json) {
-		document = json_show(target.disk);
+		document = json_show(reading.facts);
 		return screen_write_document(screen, document, error) ? STATUS_OK : -1;
 	}
-
-	if (target.disk) {
-		print_disk(screen, target.disk);
-	} else if (!screen->is_quiet) {
-		why = target_describe_no_disk(&target);
-		text_paragraph(screen, "", why);
-	}
+	print_disk(screen, reading.facts);
 	return screen_flush(screen, error) ? STATUS_OK : -1;
 }
 

@@ -61,23 +61,22 @@ count_digits(guint number)
 /* Partitions in the order in which they lie on the disk, and the space between that is worth a
  * column. */
 static GArray *
-list_segments(DpsDisk *disk, DiskmapAfter after, gpointer data, guint width)
+list_segments(const Facts *disk, DiskmapAfter after, gpointer data, guint width)
 {
 	g_autoptr(GArray) partitions = g_array_new(FALSE, TRUE, sizeof(Segment));
 	GArray *segments = g_array_new(FALSE, TRUE, sizeof(Segment));
-	guint64 end = 0, size = dps_disk_get_size(disk);
+	guint64 end = 0, size = disk->size;
 	guint64 worth = MAX(size / width, 1024 * 1024 + 1);
 
-	for (guint i = 0; i < dps_disk_get_n_partitions(disk); i++) {
-		DpsPartition *partition = dps_disk_get_partition(disk, i);
+	for (guint i = 0; i < disk->partitions->len; i++) {
+		const PartitionFacts *partition = g_ptr_array_index(disk->partitions, i);
 		Segment segment = {
 			.kind = SEGMENT_PARTITION,
-			.start = dps_partition_get_start(partition),
-			.size = dps_partition_get_size(partition),
-			.number = dps_partition_get_number(partition),
-			.before = text_type(dps_partition_get_type_uuid(partition)),
-			.after = text_type(after ? after(partition, data)
-						 : dps_partition_get_type_uuid(partition)),
+			.start = partition->start,
+			.size = partition->size,
+			.number = partition->number,
+			.before = text_type(partition->type_uuid),
+			.after = text_type(after ? after(partition, data) : partition->type_uuid),
 		};
 
 		segment.width_min = MAX(WIDTH_WANTED, count_digits(segment.number));
@@ -265,7 +264,7 @@ print_types(const Map *map, const char *name, gboolean is_after)
 }
 
 void
-diskmap_print(Screen *screen, DpsDisk *disk, DiskmapAfter after, gpointer data)
+diskmap_print(Screen *screen, const Facts *disk, DiskmapAfter after, gpointer data)
 {
 	guint margin = after ? MARGIN : 0;
 	guint width = MIN(screen->width, WIDTH_MAX) - margin;

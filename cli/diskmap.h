@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <dps/dps.h>
+#include "facts.h"
 #include "screen.h"
 
 /* The type GUID that @partition will have. */
-typedef const char *(*DiskmapAfter)(DpsPartition *partition, gpointer data);
+typedef const char *(*DiskmapAfter)(const PartitionFacts *partition, gpointer data);
 
 /**
  * diskmap_print:
@@ -18,4 +18,4 @@ typedef const char *(*DiskmapAfter)(DpsPartition *partition, gpointer data);
  * will be.  What is too small to be seen is drawn wide enough for its number; what is too much for
  * the width is drawn together.
  */
-void diskmap_print(Screen *screen, DpsDisk *disk, DiskmapAfter after, gpointer data);
+void diskmap_print(Screen *screen, const Facts *disk, DiskmapAfter after, gpointer data);

@@ -95,44 +95,41 @@ json_types(DpsArch arch)
 }
 
 static json_t *
-disk_object(DpsDisk *disk)
+disk_object(const Facts *disk)
 {
-	guint sector_size;
-
 	if (!disk)
 		return json_null();
 
-	sector_size = dps_disk_get_sector_size(disk);
-	return json_pack("{s:o, s:I, s:o, s:o}", "path", string(dps_disk_get_path(disk)), "size",
-			 (json_int_t)dps_disk_get_size(disk), "sector_size",
-			 number_or_null(sector_size), "uuid", string(dps_disk_get_uuid(disk)));
+	return json_pack("{s:o, s:I, s:o, s:o}", "path", string(disk->path), "size",
+			 (json_int_t)disk->size, "sector_size", number_or_null(disk->sector_size),
+			 "uuid", string(disk->uuid));
 }
 
 static json_t *
-subvolume_object(const DpsSubvolume *subvolume)
+subvolume_object(const SubvolumeFacts *subvolume)
 {
 	if (!subvolume)
 		return json_null();
 
-	return json_pack("{s:I, s:o}", "id", (json_int_t)dps_subvolume_get_id(subvolume), "path",
-			 string(dps_subvolume_get_path(subvolume)));
+	return json_pack("{s:I, s:o}", "id", (json_int_t)subvolume->id, "path",
+			 string(subvolume->path));
 }
 
 static json_t *
-btrfs_object(DpsPartition *partition)
+btrfs_object(const PartitionFacts *partition)
 {
-	GPtrArray *subvolumes = dps_partition_get_subvolumes(partition);
 	json_t *list;
 
-	if (!subvolumes)
+	if (!partition->subvolumes)
 		return json_null();
 
 	list = json_array();
-	for (guint i = 0; i < subvolumes->len; i++)
-		json_array_append_new(list, subvolume_object(g_ptr_array_index(subvolumes, i)));
+	for (guint i = 0; i < partition->subvolumes->len; i++)
+		json_array_append_new(
+			list, subvolume_object(g_ptr_array_index(partition->subvolumes, i)));
 	return json_pack("{s:o, s:o}", "default_subvolume",
-			 subvolume_object(dps_partition_get_default_subvolume(partition)),
-			 "subvolumes", list);
+			 subvolume_object(partition_facts_get_default(partition)), "subvolumes",
+			 list);
 }
 
 static json_t *
@@ -148,46 +145,42 @@ flags_array(guint64 attributes)
 }
 
 static json_t *
-partition_object(DpsPartition *partition)
+partition_object(const PartitionFacts *partition)
 {
-	const DpsType *type = dps_partition_get_type(partition);
-	guint64 bits = dps_partition_get_attributes(partition);
-	g_autofree char *attributes = g_strdup_printf("0x%016" PRIx64, bits);
+	const DpsType *type = dps_type_lookup_uuid(partition->type_uuid);
+	g_autofree char *attributes = g_strdup_printf("0x%016" PRIx64, partition->attributes);
 	json_t *object = json_object();
 
-	json_object_set_new(object, "number", json_integer(dps_partition_get_number(partition)));
-	json_object_set_new(object, "node", string(dps_partition_get_node(partition)));
-	json_object_set_new(object, "start",
-			    json_integer((json_int_t)dps_partition_get_start(partition)));
-	json_object_set_new(object, "size",
-			    json_integer((json_int_t)dps_partition_get_size(partition)));
-	json_object_set_new(object, "type_uuid", string(dps_partition_get_type_uuid(partition)));
+	json_object_set_new(object, "number", json_integer(partition->number));
+	json_object_set_new(object, "node", string(partition->node));
+	json_object_set_new(object, "start", json_integer((json_int_t)partition->start));
+	json_object_set_new(object, "size", json_integer((json_int_t)partition->size));
+	json_object_set_new(object, "type_uuid", string(partition->type_uuid));
 	json_object_set_new(object, "type_name", string(type ? dps_type_get_name(type) : NULL));
 	json_object_set_new(object, "role",
 			    string(type ? dps_role_to_string(dps_type_get_role(type)) : NULL));
 	json_object_set_new(object, "arch",
 			    string(type ? dps_arch_to_string(dps_type_get_arch(type)) : NULL));
-	json_object_set_new(object, "uuid", string(dps_partition_get_uuid(partition)));
-	json_object_set_new(object, "label", string(dps_partition_get_label(partition)));
+	json_object_set_new(object, "uuid", string(partition->uuid));
+	json_object_set_new(object, "label", string(partition->label));
 	json_object_set_new(object, "attributes", string(attributes));
-	json_object_set_new(object, "flags", flags_array(bits));
+	json_object_set_new(object, "flags", flags_array(partition->attributes));
 	json_object_set_new(object, "content",
-			    json_pack("{s:o, s:o, s:o}", "type",
-				      string(dps_partition_get_content_type(partition)), "uuid",
-				      string(dps_partition_get_content_uuid(partition)), "label",
-				      string(dps_partition_get_content_label(partition))));
+			    json_pack("{s:o, s:o, s:o}", "type", string(partition->content_type),
+				      "uuid", string(partition->content_uuid), "label",
+				      string(partition->content_label)));
 	json_object_set_new(object, "btrfs", btrfs_object(partition));
 	return object;
 }
 
 char *
-json_show(DpsDisk *disk)
+json_show(const Facts *disk)
 {
 	json_t *partitions = json_array();
 
-	for (guint i = 0; disk && i < dps_disk_get_n_partitions(disk); i++)
+	for (guint i = 0; disk && i < disk->partitions->len; i++)
 		json_array_append_new(partitions,
-				      partition_object(dps_disk_get_partition(disk, i)));
+				      partition_object(g_ptr_array_index(disk->partitions, i)));
 
 	return finish(json_pack("{s:i, s:o, s:o}", "version", VERSION, "disk", disk_object(disk),
 				"partitions", partitions));
@@ -264,17 +257,14 @@ findings_array(GPtrArray *findings)
 	json_t *list = json_array();
 
 	for (guint i = 0; i < findings->len; i++) {
-		DpsFinding *one = g_ptr_array_index(findings, i);
+		const FindingFacts *one = g_ptr_array_index(findings, i);
 
 		json_array_append_new(
-			list,
-			json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "code",
-				  string(dps_finding_get_code(one)), "severity",
-				  string(dps_severity_to_string(dps_finding_get_severity(one))),
-				  "partition", number_or_null(dps_finding_get_partition(one)),
-				  "path", string(dps_finding_get_path(one)), "message",
-				  string(dps_finding_get_message(one)), "hint",
-				  string(dps_finding_get_hint(one))));
+			list, json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "code", string(one->code),
+					"severity", string(dps_severity_to_string(one->severity)),
+					"partition", number_or_null(one->partition), "path",
+					string(one->path), "message", string(one->message), "hint",
+					string(one->hint)));
 	}
 
 	return list;
@@ -283,10 +273,13 @@ findings_array(GPtrArray *findings)
 static json_t *
 plan_object(DpsPlan *plan, GPtrArray *findings)
 {
+	DpsDisk *disk = dps_plan_get_disk(plan);
+	g_autoptr(Facts) facts = disk ? facts_new(disk, NULL) : NULL;
+	g_autoptr(GPtrArray) list = facts_list_findings(findings);
+
 	return json_pack("{s:i, s:o, s:o, s:o, s:o}", "version", VERSION, "disk",
-			 disk_object(dps_plan_get_disk(plan)), "assignments",
-			 assignments_array(plan), "changes", changes_array(plan), "findings",
-			 findings_array(findings));
+			 disk_object(facts), "assignments", assignments_array(plan), "changes",
+			 changes_array(plan), "findings", findings_array(list));
 }
 
 char *
@@ -307,6 +300,7 @@ json_applied(DpsPlan *plan, GPtrArray *findings)
 
 struct _JsonCheck {
 	json_t *disks;
+	json_t *error; /* NULL: every disk could be checked */
 };
 
 JsonCheck *
@@ -318,53 +312,49 @@ json_check_new(void)
 	return self;
 }
 
-static json_int_t
-count(GPtrArray *findings, DpsSeverity severity)
+static json_t *
+error_object(const Failure *failure)
 {
-	json_int_t n = 0;
+	return json_pack("{s:s, s:o, s:o}", "code", dps_error_code_to_string(failure->code),
+			 "message", string(failure->message), "partition",
+			 number_or_null(failure->partition));
+}
 
-	for (guint i = 0; i < findings->len; i++)
-		n += dps_finding_get_severity(g_ptr_array_index(findings, i)) == severity;
-
-	return n;
+static json_int_t
+count(const Facts *facts, DpsSeverity severity)
+{
+	return facts ? (json_int_t)findings_count(facts->findings, severity) : 0;
 }
 
 void
-json_check_add(JsonCheck *self, DpsDisk *disk, GPtrArray *findings)
+json_check_add(JsonCheck *self, const char *path, const Facts *facts, const Failure *failure)
 {
-	json_array_append_new(self->disks,
-			      json_pack("{s:o, s:o, s:{s:I, s:I, s:I}}", "disk", disk_object(disk),
-					"findings", findings_array(findings), "summary", "error",
-					count(findings, DPS_SEVERITY_ERROR), "warning",
-					count(findings, DPS_SEVERITY_WARNING), "info",
-					count(findings, DPS_SEVERITY_INFO)));
-}
+	json_t *entry = json_pack(
+		"{s:o, s:o, s:o, s:o, s:{s:I, s:I, s:I}}", "path", string(path), "disk",
+		disk_object(facts), "error", failure ? error_object(failure) : json_null(),
+		"findings", facts ? findings_array(facts->findings) : json_array(), "summary",
+		"error", count(facts, DPS_SEVERITY_ERROR), "warning",
+		count(facts, DPS_SEVERITY_WARNING), "info", count(facts, DPS_SEVERITY_INFO));
 
-static json_t *
-error_object(const GError *failure)
-{
-	/* What is not of the library's domain is GLib's, about files. */
-	int code = failure->domain == DPS_ERROR ? failure->code : DPS_ERROR_IO;
-
-	return json_pack("{s:s, s:o, s:o}", "code", dps_error_code_to_string(code), "message",
-			 string(failure->message), "partition",
-			 number_or_null(dps_error_get_partition(failure)));
+	json_array_append_new(self->disks, entry);
+	if (failure && !self->error)
+		self->error = error_object(failure);
 }
 
 char *
-json_check_finish(JsonCheck *self, const GError *failure)
+json_check_finish(JsonCheck *self)
 {
 	json_t *object = json_pack("{s:i}", "version", VERSION);
 
-	if (failure)
-		json_object_set_new(object, "error", error_object(failure));
+	if (self->error)
+		json_object_set_new(object, "error", self->error);
 	json_object_set_new(object, "disks", self->disks);
 	g_free(self);
 	return finish(object);
 }
 
 char *
-json_failure(const GError *failure)
+json_failure(const Failure *failure)
 {
 	return finish(json_pack("{s:i, s:o}", "version", VERSION, "error", error_object(failure)));
 }

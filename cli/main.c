@@ -4,7 +4,6 @@
 #include "command.h"
 #include "json.h"
 #include "options.h"
-#include "sandbox.h"
 
 /* In the order in which people need them. */
 static const Command *const commands[] = {
@@ -30,7 +29,8 @@ fail(const Options *options, Screen *screen, const GError *error)
 
 	screen_complain(screen, error->message);
 	if (options->json && !screen->has_document) {
-		g_autofree char *document = json_failure(error);
+		g_autoptr(Failure) failure = failure_new(error);
+		g_autofree char *document = json_failure(failure);
 
 		/* When even that cannot be written, it was said above. */
 		screen_write_document(screen, document, NULL);
@@ -71,20 +71,6 @@ run_and_tell(const Options *options, Screen *screen)
 	return status < 0 ? fail(options, screen, error) : status;
 }
 
-/* The same in a process that may read the images, and little else. */
-static int
-run_in_sandbox(const Options *options, Screen *screen)
-{
-	g_autoptr(GError) error = NULL;
-	int status;
-
-	if (!sandbox_run(options, screen, run_and_tell, &status, &error))
-		return fail(options, screen, error);
-
-	screen->may_page = !options->no_pager && !options->json;
-	return screen_flush(screen, &error) ? status : fail(options, screen, error);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -102,8 +88,5 @@ main(int argc, char **argv)
 	if (!options_parse(argc, argv, commands, &options, &error))
 		return fail(&options, screen, error);
 
-	/* Who cannot be told anything hears of it before anything is read. */
-	if (sandbox_is_for(&options) && screen_require_open(NULL))
-		return run_in_sandbox(&options, screen);
 	return run_and_tell(&options, screen);
 }

@@ -15,123 +15,105 @@ static const struct {
 	{ DPS_SEVERITY_INFO, SCREEN_STYLE_INFO, "note", "notes" },
 };
 
+/* What there is to say, and what to do about it; @partition 0: it was named above. */
 static void
-print_finding(Screen *screen, DpsFinding *finding, ScreenStyle style)
+print_message(Screen *screen, const FindingFacts *finding, guint partition)
 {
-	const char *path = dps_finding_get_path(finding);
-	const char *hint = dps_finding_get_hint(finding);
-	guint partition = dps_finding_get_partition(finding);
-	GString *where = g_string_new(NULL);
-	g_autofree char *message = NULL;
+	GString *text = g_string_new(NULL);
 
-	screen_print(screen, "  %s%s%s\n", screen_begin(screen, style),
-		     dps_finding_get_code(finding), screen_end(screen));
 	if (partition != 0)
-		g_string_append_printf(where, "partition %u: ", partition);
-	if (path)
-		g_string_append_printf(where, "%s: ", path);
-	message = g_strconcat(where->str, dps_finding_get_message(finding), NULL);
-	text_paragraph(screen, "    ", message);
-	if (hint)
-		text_paragraph(screen, "    → ", hint);
-	g_string_free(where, TRUE);
+		g_string_append_printf(text, "partition %u: ", partition);
+	if (finding->path)
+		g_string_append_printf(text, "%s: ", finding->path);
+	g_string_append(text, finding->message);
+	text_paragraph(screen, "    ", text->str);
+	if (finding->hint)
+		text_paragraph(screen, "    → ", finding->hint);
+	g_string_free(text, TRUE);
 }
 
 void
 report_findings(Screen *screen, GPtrArray *findings)
 {
-	for (guint i = 0; i < G_N_ELEMENTS(severities); i++) {
-		guint n = 0;
+	g_autoptr(GPtrArray) list = facts_list_findings(findings);
 
-		if (screen->is_quiet && severities[i].severity != DPS_SEVERITY_ERROR)
-			continue;
-		for (guint j = 0; j < findings->len; j++)
-			n += dps_finding_get_severity(g_ptr_array_index(findings, j)) ==
-			     severities[i].severity;
-		if (n == 0)
+	for (guint i = 0; i < G_N_ELEMENTS(severities); i++) {
+		guint n = findings_count(list, severities[i].severity);
+
+		if (n == 0 || (screen->is_quiet && severities[i].severity != DPS_SEVERITY_ERROR))
 			continue;
 
 		screen_print(screen, "%s%u %s%s\n", screen_begin(screen, severities[i].style), n,
 			     n == 1 ? severities[i].one : severities[i].many, screen_end(screen));
-		for (guint j = 0; j < findings->len; j++) {
-			DpsFinding *finding = g_ptr_array_index(findings, j);
+		for (guint j = 0; j < list->len; j++) {
+			const FindingFacts *finding = g_ptr_array_index(list, j);
 
-			if (dps_finding_get_severity(finding) == severities[i].severity)
-				print_finding(screen, finding, severities[i].style);
+			if (finding->severity != severities[i].severity)
+				continue;
+			screen_print(screen, "  %s%s%s\n",
+				     screen_begin(screen, severities[i].style), finding->code,
+				     screen_end(screen));
+			print_message(screen, finding, finding->partition);
 		}
 	}
 }
 
 /* The last line of a check: the finding about the whole disk that says whether root is found. */
 static gboolean
-is_verdict(DpsFinding *finding)
+is_verdict(const FindingFacts *finding)
 {
-	return strcmp(dps_finding_get_code(finding), "dps-summary") == 0 &&
-	       dps_finding_get_partition(finding) == 0;
+	return strcmp(finding->code, "dps-summary") == 0 && finding->partition == 0;
 }
 
 /* What each partition is mounted as is a note, and only for those who ask for more. */
 static gboolean
-is_shown(Screen *screen, DpsFinding *finding)
+is_shown(Screen *screen, const FindingFacts *finding)
 {
 	if (is_verdict(finding))
 		return FALSE;
 	if (screen->is_quiet)
-		return dps_finding_get_severity(finding) == DPS_SEVERITY_ERROR;
+		return finding->severity == DPS_SEVERITY_ERROR;
 
-	return screen->is_verbose || strcmp(dps_finding_get_code(finding), "dps-summary") != 0;
+	return screen->is_verbose || strcmp(finding->code, "dps-summary") != 0;
 }
 
 static void
-print_in_group(Screen *screen, DpsFinding *finding)
+print_group(Screen *screen, const Facts *disk, guint number)
 {
-	const char *path = dps_finding_get_path(finding);
-	const char *hint = dps_finding_get_hint(finding);
-	g_autofree char *message = NULL;
-	guint i = 0;
-
-	while (severities[i].severity != dps_finding_get_severity(finding))
-		i++;
-	screen_print(screen, "  %s%s%s %s\n", screen_begin(screen, severities[i].style),
-		     severities[i].one, screen_end(screen), dps_finding_get_code(finding));
-	message = g_strconcat(path ? path : "", path ? ": " : "", dps_finding_get_message(finding),
-			      NULL);
-	text_paragraph(screen, "    ", message);
-	if (hint)
-		text_paragraph(screen, "    → ", hint);
-}
-
-static void
-print_group(Screen *screen, DpsDisk *disk, GPtrArray *findings, guint number)
-{
-	DpsPartition *partition = dps_disk_get_partition_by_number(disk, number);
+	const PartitionFacts *partition = facts_get_partition(disk, number);
 
 	if (partition)
 		screen_print(screen, "%sPartition %u: %s%s\n",
 			     screen_begin(screen, SCREEN_STYLE_HEADING), number,
-			     text_type(dps_partition_get_type_uuid(partition)), screen_end(screen));
+			     text_type(partition->type_uuid), screen_end(screen));
 	else
 		screen_print(screen, "%sThe disk%s\n", screen_begin(screen, SCREEN_STYLE_HEADING),
 			     screen_end(screen));
-	for (guint i = 0; i < findings->len; i++) {
-		DpsFinding *finding = g_ptr_array_index(findings, i);
 
-		if (dps_finding_get_partition(finding) == number && is_shown(screen, finding))
-			print_in_group(screen, finding);
+	for (guint i = 0; i < disk->findings->len; i++) {
+		const FindingFacts *finding = g_ptr_array_index(disk->findings, i);
+		guint j = 0;
+
+		if (finding->partition != number || !is_shown(screen, finding))
+			continue;
+		while (severities[j].severity != finding->severity)
+			j++;
+		screen_print(screen, "  %s%s%s %s\n", screen_begin(screen, severities[j].style),
+			     severities[j].one, screen_end(screen), finding->code);
+		print_message(screen, finding, 0);
 	}
 }
 
 void
-report_check(Screen *screen, DpsDisk *disk, GPtrArray *findings)
+report_check(Screen *screen, const Facts *disk)
 {
 	g_autoptr(GArray) done = g_array_new(FALSE, FALSE, sizeof(guint));
 	guint counts[G_N_ELEMENTS(severities)] = { 0 };
-	DpsFinding *verdict = NULL;
+	const FindingFacts *verdict = NULL;
 
 	/* They come worst first, so the first of each partition says where the group stands. */
-	for (guint i = 0; i < findings->len; i++) {
-		DpsFinding *finding = g_ptr_array_index(findings, i);
-		guint number = dps_finding_get_partition(finding);
+	for (guint i = 0; i < disk->findings->len; i++) {
+		const FindingFacts *finding = g_ptr_array_index(disk->findings, i);
 		gboolean is_done = FALSE;
 
 		if (is_verdict(finding))
@@ -139,13 +121,13 @@ report_check(Screen *screen, DpsDisk *disk, GPtrArray *findings)
 		if (!is_shown(screen, finding))
 			continue;
 		for (guint j = 0; j < G_N_ELEMENTS(severities); j++)
-			counts[j] += severities[j].severity == dps_finding_get_severity(finding);
+			counts[j] += severities[j].severity == finding->severity;
 		for (guint j = 0; j < done->len && !is_done; j++)
-			is_done = g_array_index(done, guint, j) == number;
+			is_done = g_array_index(done, guint, j) == finding->partition;
 		if (is_done)
 			continue;
-		g_array_append_val(done, number);
-		print_group(screen, disk, findings, number);
+		g_array_append_val(done, finding->partition);
+		print_group(screen, disk, finding->partition);
 	}
 
 	if (screen->is_quiet)
@@ -161,7 +143,7 @@ report_check(Screen *screen, DpsDisk *disk, GPtrArray *findings)
 	if (done->len > 0)
 		screen_print(screen, "\n");
 	if (verdict)
-		text_paragraph(screen, "", dps_finding_get_message(verdict));
+		text_paragraph(screen, "", verdict->message);
 }
 
 /* What a change makes of what, in words. */
@@ -236,7 +218,7 @@ print_assignments(Screen *screen, DpsPlan *plan)
 
 /* The type that @partition will have. */
 static const char *
-find_type_after(DpsPartition *partition, gpointer data)
+find_type_after(const PartitionFacts *partition, gpointer data)
 {
 	GPtrArray *changes = data;
 
@@ -244,11 +226,11 @@ find_type_after(DpsPartition *partition, gpointer data)
 		DpsChange *change = g_ptr_array_index(changes, i);
 
 		if (dps_change_get_kind(change) == DPS_CHANGE_TYPE &&
-		    dps_change_get_partition(change) == dps_partition_get_number(partition))
+		    dps_change_get_partition(change) == partition->number)
 			return dps_change_get_to(change);
 	}
 
-	return dps_partition_get_type_uuid(partition);
+	return partition->type_uuid;
 }
 
 void
@@ -259,10 +241,12 @@ report_plan(Screen *screen, const Target *target, DpsPlan *plan)
 
 	if (!screen->is_quiet) {
 		if (target->disk) {
-			text_disk(screen, target->disk);
+			g_autoptr(Facts) disk = facts_new(target->disk, NULL);
+
+			text_disk(screen, disk);
 			screen_print(screen, "\n");
-			diskmap_print(screen, target->disk,
-				      changes->len > 0 ? find_type_after : NULL, changes);
+			diskmap_print(screen, disk, changes->len > 0 ? find_type_after : NULL,
+				      changes);
 			screen_print(screen, "\n");
 		}
 		if (screen->is_verbose)

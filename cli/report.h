@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "facts.h"
 #include "screen.h"
 #include "target.h"
 
-/* Findings, worst first, each with its hint; --quiet: errors alone. */
+/* Findings (DpsFinding), worst first, each with its hint; --quiet: errors alone. */
 void report_findings(Screen *screen, GPtrArray *findings);
 
 /*
  * What check found, by the disk and its partitions, those with the worst first; at the end whether
  * root is discoverable.  --quiet: errors alone.
  */
-void report_check(Screen *screen, DpsDisk *disk, GPtrArray *findings);
+void report_check(Screen *screen, const Facts *disk);
 
 /* A plan for people: the disk before and after, each change with its reason, what there is to say
  * beside. */

@@ -7,54 +7,49 @@
 #include <linux/filter.h>
 #include <linux/landlock.h>
 #include <linux/seccomp.h>
-#include <sched.h>
-#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-/* Both in dps-tag(8).  A full check of an image takes a second and some ten MiB; bombs take more.
- */
-#define CPU_SECONDS_AN_IMAGE 60
-#define MEMORY_MAX ((rlim_t)1 << 30)
-
-/* What is shown of thousands of images is below this; more is a bomb. */
-#define OUTPUT_MAX ((gsize)256 * 1024 * 1024)
-
-#if defined(__SANITIZE_ADDRESS__)
-#define HAS_SANITIZER 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HAS_SANITIZER 1
-#endif
-#endif
-#ifndef HAS_SANITIZER
-#define HAS_SANITIZER 0
-#endif
-
-/* Source: include/uapi/linux/audit.h; a filter is for one architecture's numbers. */
+/* A filter is for one architecture's numbers.  Source: include/uapi/linux/audit.h, and
+ * Documentation/features/seccomp/seccomp-filter: the others cannot filter. */
 #if defined(__x86_64__)
-#define OUR_ARCH AUDIT_ARCH_X86_64
+#define OUR_ARCH AUDIT_ARCH_X86_64 /* also x32's, whose numbers are others: none is allowed */
 #elif defined(__i386__)
 #define OUR_ARCH AUDIT_ARCH_I386
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && defined(__AARCH64EL__)
 #define OUR_ARCH AUDIT_ARCH_AARCH64
-#elif defined(__arm__)
+#elif defined(__arm__) && defined(__ARMEL__)
 #define OUR_ARCH AUDIT_ARCH_ARM
 #elif defined(__riscv) && __riscv_xlen == 64
 #define OUR_ARCH AUDIT_ARCH_RISCV64
+#elif defined(__riscv) && __riscv_xlen == 32
+#define OUR_ARCH AUDIT_ARCH_RISCV32
 #elif defined(__s390x__)
 #define OUR_ARCH AUDIT_ARCH_S390X
 #elif defined(__powerpc64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define OUR_ARCH AUDIT_ARCH_PPC64LE
+#elif defined(__powerpc64__)
+#define OUR_ARCH AUDIT_ARCH_PPC64
+#elif defined(__loongarch64) && defined(AUDIT_ARCH_LOONGARCH64) /* headers of Linux 5.19 */
+#define OUR_ARCH AUDIT_ARCH_LOONGARCH64
+#elif defined(__mips__) && defined(__MIPSEL__) && _MIPS_SIM == _ABI64
+#define OUR_ARCH AUDIT_ARCH_MIPSEL64
+#elif defined(__mips__) && defined(__MIPSEL__) && _MIPS_SIM == _ABIO32
+#define OUR_ARCH AUDIT_ARCH_MIPSEL
+#elif defined(__hppa__) && !defined(__LP64__)
+#define OUR_ARCH AUDIT_ARCH_PARISC
+#endif
+
+#ifdef OUR_ARCH
+#define HAS_FILTER 1
+#else
+#define HAS_FILTER 0
 #endif
 
 typedef int AutoFd;
@@ -67,23 +62,6 @@ close_fd(AutoFd *fd)
 	*fd = -1;
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(AutoFd, close_fd)
-
-gboolean
-sandbox_is_for(const Options *options)
-{
-	if (!options->command || !(options->command->id & (COMMAND_CHECK | COMMAND_SHOW)) ||
-	    options->help || options->version || options->root || options->n_arguments == 0)
-		return FALSE;
-
-	/* The partitions of a device are read through nodes of their own, which come and go. */
-	for (guint i = 0; i < options->n_arguments; i++) {
-		struct stat st;
-
-		if (stat(options->arguments[i], &st) < 0 || !S_ISREG(st.st_mode))
-			return FALSE;
-	}
-	return TRUE;
-}
 
 /* --- Landlock: files ----------------------------------------------------------------------------
  */
@@ -117,17 +95,24 @@ allow(int ruleset, const char *path, uint64_t rights)
 		syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0);
 }
 
+static long
+get_landlock_version(void)
+{
+	return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+}
+
 static void
-restrict_files(const Options *options)
+restrict_files(const char *path)
 {
 	/* Character sets and locales, which the C library loads when they are asked for; and what
 	 * hash tables are seeded with. */
 	static const char *const libraries[] = { "/usr", "/lib", "/lib64", "/dev/urandom" };
-	long version =
-		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	long version = get_landlock_version();
 	/* Of the first version, so that older kernels take it. */
 	uint64_t handled[1] = { get_all_rights(version) };
 	g_auto(AutoFd) ruleset = -1;
+	g_autofree char *directory = NULL;
+	char *image; /* the C library's */
 
 	if (version < 1)
 		return;
@@ -139,12 +124,8 @@ restrict_files(const Options *options)
 		allow(ruleset, libraries[i],
 		      g_str_has_prefix(libraries[i], "/dev/") ? READ_FILES
 							      : READ_FILES | READ_DIRS);
-	for (guint i = 0; i < options->n_arguments; i++) {
-		char *image = realpath(options->arguments[i], NULL); /* the C library's */
-		g_autofree char *directory = NULL;
-
-		if (!image)
-			continue;
+	image = realpath(path, NULL);
+	if (image) {
 		directory = g_path_get_dirname(image);
 		allow(ruleset, image, READ_FILES);
 		/* Whether a journal is beside the image; what it holds is not looked at. */
@@ -157,9 +138,9 @@ restrict_files(const Options *options)
 /* --- seccomp: system calls ----------------------------------------------------------------------
  */
 
-#ifdef OUR_ARCH
+#if HAS_FILTER
 
-/* What reading files, memory and time takes, and threads.  Some architectures lack the old ones. */
+/* What reading files, memory and time takes.  Some architectures lack the old ones. */
 static const int calls[] = {
 	__NR_read,
 	__NR_readv,
@@ -268,7 +249,7 @@ static const int calls[] = {
 	__NR_futex_time64,
 	__NR_clock_nanosleep_time64,
 #endif
-#if HAS_SANITIZER
+#if SANDBOX_HAS_SANITIZER
 	__NR_prlimit64,
 	__NR_prctl,
 	__NR_personality,
@@ -337,18 +318,7 @@ restrict_calls(void)
 #ifdef __NR_open
 	allow_with_flags(program, __NR_open, 1, 0, writing);
 #endif
-	/* Threads, not processes.  What clone3 is asked for cannot be seen: the C library knows
-	 * that older kernels have none of it. */
-#ifndef __s390x__
-	allow_with_flags(program, __NR_clone, 0, CLONE_VM | CLONE_THREAD, 0);
-#else
-	allow_with_flags(program, __NR_clone, 1, CLONE_VM | CLONE_THREAD, 0);
-#endif
-#ifdef __NR_clone3
-	add(program, BPF_JMP | BPF_JEQ | BPF_K, __NR_clone3, 0, 1);
-	finish(program, SECCOMP_RET_ERRNO | ENOSYS);
-#endif
-	/* A thread may stop itself: g_error(), abort(). */
+	/* It may end itself: g_error(), abort(). */
 	add(program, BPF_JMP | BPF_JEQ | BPF_K, __NR_tgkill, 0, 4);
 	load(program, argument(0));
 	add(program, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)getpid(), 0, 1);
@@ -370,116 +340,87 @@ restrict_calls(void)
 
 #endif
 
-/* --- The process --------------------------------------------------------------------------------
+/* --- Limits -------------------------------------------------------------------------------------
  */
 
-static void
-restrict_resources(const Options *options)
+/* Whoever started us may have set a lower one, which stays. */
+static rlim_t
+get_lower(int resource, rlim_t ours)
 {
-	rlim_t seconds = CPU_SECONDS_AN_IMAGE * (rlim_t)options->n_arguments;
-	struct rlimit time = { seconds, seconds + 1 }, memory = { MEMORY_MAX, MEMORY_MAX };
+	struct rlimit now;
+
+	return getrlimit(resource, &now) == 0 ? MIN(now.rlim_cur, ours) : ours;
+}
+
+guint
+sandbox_get_cpu_seconds(void)
+{
+	return (guint)get_lower(RLIMIT_CPU, SANDBOX_CPU_SECONDS);
+}
+
+guint
+sandbox_get_memory_mib(void)
+{
+	return (guint)(get_lower(RLIMIT_DATA, (rlim_t)SANDBOX_MEMORY_MIB << 20) >> 20);
+}
+
+static void
+restrict_resources(void)
+{
+	rlim_t seconds = sandbox_get_cpu_seconds();
+	rlim_t bytes = (rlim_t)sandbox_get_memory_mib() << 20;
+	struct rlimit time = { seconds, seconds + 1 }, memory = { bytes, bytes };
 	struct rlimit none = { 0, 0 };
 
 	setrlimit(RLIMIT_CPU, &time);
 	setrlimit(RLIMIT_CORE, &none);
+	setrlimit(RLIMIT_FSIZE, &none);
 	/* A sanitizer maps terabytes, and uses little of it. */
-	if (!HAS_SANITIZER)
+	if (!SANDBOX_HAS_SANITIZER)
 		setrlimit(RLIMIT_DATA, &memory);
 }
 
-G_GNUC_NORETURN static void
-be_the_reader(const Options *options, Screen *screen, SandboxFunc function, int out)
-{
-	Options quietly = *options;
+/* --- All of it ----------------------------------------------------------------------------------
+ */
 
-	/* The pager is the other's. */
-	quietly.no_pager = TRUE;
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
-	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		_exit(STATUS_FAILED);
-	close(out);
-	restrict_files(options);
-	restrict_resources(options);
+gboolean
+sandbox_enter(const char *path)
+{
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return FALSE;
+
+	restrict_files(path);
+	restrict_resources();
 	restrict_calls();
-	_exit(function(&quietly, screen));
-}
-
-/* All that comes out of @fd.  Returns: whether it was not too much */
-static gboolean
-gather(int fd, GString *text)
-{
-	char buffer[65536];
-	ssize_t n;
-
-	while ((n = TEMP_FAILURE_RETRY(read(fd, buffer, sizeof(buffer)))) > 0) {
-		g_string_append_len(text, buffer, n);
-		if (text->len > OUTPUT_MAX)
-			return FALSE;
-	}
 	return TRUE;
 }
 
-static gboolean
-throw_ended(const Options *options, int signal, GError **error)
+gboolean
+sandbox_close_from(int first)
 {
-	const char *what = options->n_arguments == 1 ? options->arguments[0] : "the images";
+	struct rlimit files;
 
-	if (signal == SIGXCPU || signal == SIGKILL)
-		g_set_error(error, DPS_ERROR, DPS_ERROR_CORRUPT,
-			    "%s: reading took more than %d seconds of a processor each: made to do "
-			    "harm, or broken: do not use it",
-			    what, CPU_SECONDS_AN_IMAGE);
-	else
-		g_set_error(error, DPS_ERROR, DPS_ERROR_CORRUPT,
-			    "%s: reading was stopped by signal %d (%s): made to do harm, or larger "
-			    "than 1 GiB of memory: please report it",
-			    what, signal, g_strsignal(signal));
-	return FALSE;
+	if (syscall(SYS_close_range, (unsigned int)first, ~0U, 0) == 0)
+		return TRUE;
+
+	/* Before Linux 5.9. */
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return FALSE;
+	for (rlim_t fd = (rlim_t)first; fd < MIN(files.rlim_cur, 65536); fd++)
+		close((int)fd);
+	return TRUE;
 }
 
-gboolean
-sandbox_run(const Options *options, Screen *screen, SandboxFunc function, int *status,
-	    GError **error)
+char *
+sandbox_describe_missing(void)
 {
-	g_auto(AutoFd) in = -1;
-	g_auto(AutoFd) out = -1;
-	gboolean is_small;
-	int fds[2], end;
-	pid_t pid;
+	GString *text = g_string_new(NULL);
 
-	if (pipe2(fds, O_CLOEXEC) < 0) {
-		g_set_error(error, DPS_ERROR, DPS_ERROR_IO, "pipe: %s", g_strerror(errno));
-		return FALSE;
-	}
-	in = fds[0];
-	out = fds[1];
+	if (get_landlock_version() < 1)
+		g_string_append(text, "Landlock");
+	/* With a filter in place it would read it: this one is nowhere. */
+	if (!HAS_FILTER || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL) == 0 || errno != EFAULT)
+		g_string_append_printf(text, "%sseccomp", text->len > 0 ? " and " : "");
 
-	pid = fork();
-	if (pid < 0) {
-		g_set_error(error, DPS_ERROR, DPS_ERROR_IO, "fork: %s", g_strerror(errno));
-		return FALSE;
-	}
-	if (pid == 0)
-		be_the_reader(options, screen, function, out);
-	close_fd(&out);
-
-	is_small = gather(in, screen->text);
-	if (!is_small)
-		kill(pid, SIGKILL);
-	if (TEMP_FAILURE_RETRY(waitpid(pid, &end, 0)) < 0) {
-		g_set_error(error, DPS_ERROR, DPS_ERROR_IO, "wait: %s", g_strerror(errno));
-		return FALSE;
-	}
-	if (is_small && WIFEXITED(end)) {
-		*status = WEXITSTATUS(end);
-		return TRUE;
-	}
-
-	g_string_truncate(screen->text, 0);
-	if (!is_small) {
-		g_set_error(error, DPS_ERROR, DPS_ERROR_CORRUPT,
-			    "%s: more to show than anybody reads", options->arguments[0]);
-		return FALSE;
-	}
-	return throw_ended(options, WTERMSIG(end), error);
+	return g_string_free(text, text->len == 0);
 }

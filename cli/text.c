@@ -186,16 +186,15 @@ text_heading(Screen *screen, const char *text)
 }
 
 void
-text_disk(Screen *screen, DpsDisk *disk)
+text_disk(Screen *screen, const Facts *disk)
 {
-	g_autofree char *path = screen_say(screen, dps_disk_get_path(disk));
-	g_autofree char *size = text_size(dps_disk_get_size(disk));
-	const char *uuid = dps_disk_get_uuid(disk);
+	g_autofree char *path = screen_say(screen, disk->path);
+	g_autofree char *size = text_size(disk->size);
 
 	screen_print(screen, "%s%s%s: %s", screen_begin(screen, SCREEN_STYLE_HEADING), path,
 		     screen_end(screen), size);
-	if (uuid)
-		screen_print(screen, ", sectors of %u bytes\nGPT %s",
-			     dps_disk_get_sector_size(disk), uuid);
+	if (disk->uuid)
+		screen_print(screen, ", sectors of %u bytes\nGPT %s", disk->sector_size,
+			     disk->uuid);
 	screen_print(screen, "\n");
 }

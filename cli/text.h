@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include <dps/dps.h>
+#include "facts.h"
 #include "screen.h"
 
 /* A column of a table. */
@@ -42,4 +42,4 @@ void text_paragraph(Screen *screen, const char *first, const char *text);
 void text_heading(Screen *screen, const char *text);
 
 /* "/dev/vda: 20 GiB, sectors of 512 bytes", and on a line below "GPT 8d2e…" */
-void text_disk(Screen *screen, DpsDisk *disk);
+void text_disk(Screen *screen, const Facts *disk);

@@ -85,9 +85,13 @@ def test_one_that_cannot_be_read_hides_none(good, bad, tmp_path):
     nowhere = tmp_path / "nowhere.raw"
     result = call("check", "--arch=x86_64", nowhere, bad, status=3)
     assert "esp-missing" in result.out and "nowhere.raw" in result.err
+    assert result.out.index("nowhere.raw: could not be checked\n  open: No such file") < result.out.index("bad.raw")
+    assert result.out.splitlines()[-1] == "2 disks: 1 with errors, 1 that could not be checked"
     document = validate(call("check", "--json", "--arch=x86_64", good, nowhere, bad, status=3).json, "failure")
     assert document["error"]["code"] == "not-found"
-    assert [d["disk"]["path"] for d in document["disks"]] == [str(good), str(bad)]
+    assert [d["path"] for d in document["disks"]] == [str(good), str(nowhere), str(bad)]
+    assert [d["error"] and d["error"]["code"] for d in document["disks"]] == [None, "not-found", None]
+    assert document["disks"][1]["disk"] is None and document["disks"][1]["findings"] == []
 
 
 def test_a_disk_that_is_not_there(failure, tmp_path):

@@ -6,6 +6,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import time
 
 import makedisk
@@ -141,15 +142,58 @@ def test_stdout_that_is_full(image):
 
 
 @needs_strace
-@pytest.mark.parametrize("signal", ["SIGXCPU", "SIGSEGV", "SIGSYS"])
-def test_a_reader_that_dies_is_told_of(tmp_path, image, signal):
+@pytest.mark.parametrize("signal,says", [
+    ("SIGXCPU", "reading it took more than 60 seconds of a processor"),
+    ("SIGSEGV", "its reader was ended by signal 11"),
+    ("SIGSYS", "its reader was ended by signal 31"),
+])
+def test_a_reader_that_dies_is_told_of(tmp_path, image, signal, says):
     """As it would by its limit of time, by a bug, by what the filter kills for."""
     text, done = traced(tmp_path, "check", "--json", image,
                         inject=["-e", f"inject=pread64:signal={signal}:when=3"])
     assert signal in text
     assert done.returncode == 3, done
-    assert b"disk.raw: reading" in done.stderr
+    assert f"disk.raw: {says}" in done.stderr.decode()
     assert b'"code"' in done.stdout and b"corrupt" in done.stdout
+
+
+# Numbers of include/uapi/linux/seccomp.h, prctl.h and filter.h; those of Landlock's calls are the
+# same on every architecture.
+WITHOUT = """
+import ctypes, os, struct, sys
+LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
+ALLOW, ERRNO = 0x7fff0000, 0x00050000
+lines = []
+for number in map(int, sys.argv[1].split(",")):
+    if number == 444:  # landlock_create_ruleset: as a kernel without it
+        lines += [(LOAD, 0, 0, 0), (EQUAL, 0, 1, 444), (RETURN, 0, 0, ERRNO | 38)]
+    else:  # prctl(PR_SET_SECCOMP): as a kernel without it
+        lines += [(LOAD, 0, 0, 0), (EQUAL, 0, 3, number), (LOAD, 0, 0, 16), (EQUAL, 0, 1, 22), (RETURN, 0, 0, ERRNO | 22)]
+lines.append((RETURN, 0, 0, ALLOW))
+code = b"".join(struct.pack("HBBI", *line) for line in lines)
+program = ctypes.create_string_buffer(code)
+filter = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(lines), ctypes.addressof(program)))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, filter, 0, 0) != 0:
+    sys.exit(77)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="SKIP: the number of prctl is another")
+@pytest.mark.parametrize("numbers,missing", [("444", "Landlock"), ("157", "seccomp"), ("444,157", "Landlock and seccomp")])
+def test_a_kernel_that_has_less(image, numbers, missing):
+    """An old one, or a container: all goes on, and --verbose says what is missing."""
+    prefix = [sys.executable, "-c", WITHOUT, numbers]
+    plain = call("check", "--json", image)
+    less = call("check", "--json", image, prefix=prefix)
+    if less.status == 77:
+        pytest.skip("SKIP: no filter of system calls can be set here")
+    assert (less.out, less.err, less.status) == (plain.out, "", plain.status)
+    said = call("check", "--verbose", image, prefix=prefix)
+    assert said.err == (f"dps-tag: note: images were read without {missing}, which this kernel does not have "
+                        "or does not let us use\n")
+    assert call("check", "--verbose", image).err in ("", said.err)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="SKIP: loop devices need root")

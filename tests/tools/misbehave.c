@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Preloaded into dps-tag: makes the reader of one disk do what a reader would that a disk has taken
+ * over, or that has a fault.
+ *
+ *	DPS_MISBEHAVE=HOW:N:TEXT	at the N-th read of a file with TEXT in its path
+ */
+#undef _FILE_OFFSET_BITS /* both names of the call are defined here */
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* POSIX gives dlsym(3) functions too; ISO C does not know of it. */
+#define REAL(name) (__extension__(__typeof__(&name)) dlsym(RTLD_NEXT, #name))
+
+static void
+crash(void)
+{
+	volatile int *volatile nowhere = NULL;
+
+	*nowhere = 1;
+}
+
+/* The compiler cannot know that this has no end. */
+static int
+recurse(volatile int *depth)
+{
+	volatile int mine[1024];
+
+	mine[*depth & 1023] = *depth;
+	(*depth)++;
+	return *depth < INT_MAX ? recurse(depth) + mine[0] : 0;
+}
+
+static void
+overflow(void)
+{
+	volatile int depth = 0;
+
+	recurse(&depth);
+}
+
+static void
+spin(void)
+{
+	for (volatile unsigned int i = 0;; i++)
+		;
+}
+
+/* As the library allocates, which gives up when there is no more. */
+static void
+eat(void)
+{
+	void *(*allocate)(size_t) =
+		__extension__(void *(*)(size_t)) dlsym(RTLD_DEFAULT, "g_malloc");
+
+	for (;;)
+		memset(allocate(1 << 20), 1, 1 << 20);
+}
+
+static void
+hang(void)
+{
+	for (;;)
+		sleep(1000);
+}
+
+static void
+nap(void)
+{
+	sleep(2);
+}
+
+static void
+hang_up(void)
+{
+	close(STDOUT_FILENO);
+	hang();
+}
+
+static void
+leave(void)
+{
+	_exit(0);
+}
+
+static void
+say(const void *bytes, size_t size)
+{
+	if (write(STDOUT_FILENO, bytes, size) != (ssize_t)size)
+		_exit(0);
+}
+
+static void
+garble(void)
+{
+	for (int i = 0; i < 100; i++)
+		say("\001\0\0\0\0\0\0\0\033]0;mine\a\377\376", 20);
+	_exit(0);
+}
+
+static void
+flood(void)
+{
+	static const char zeros[65536];
+
+	for (;;)
+		say(zeros, sizeof(zeros));
+}
+
+/* A message as it should be, which says what a terminal would obey.  See cli/message.c. */
+static void
+paint(void)
+{
+	static const char words[] = "\033]0;mine\a\033[2J\xe2\x80\xae";
+	const uint64_t head[] = { 0, 4, 0, sizeof(words) };
+
+	say(head, sizeof(head));
+	say(words, sizeof(words) - 1);
+	_exit(0);
+}
+
+/* Where the tests look for it. */
+static void
+tell(const char *words)
+{
+	if (write(STDERR_FILENO, words, strlen(words)) < 0)
+		_exit(0);
+}
+
+/* Past the pipe: at what the caller reads, shows and writes. */
+static void
+reach(void)
+{
+	char byte;
+
+	for (int fd = STDERR_FILENO + 1; fd < 64; fd++)
+		if (write(fd, "REACHED\n", 8) == 8)
+			tell("REACHED");
+	if (read(STDIN_FILENO, &byte, 1) > 0)
+		tell("REACHED");
+	if (open("/etc/passwd", O_RDONLY) >= 0 ||
+	    open("/tmp/reached", O_WRONLY | O_CREAT, 0600) >= 0 || kill(getppid(), 0) == 0 ||
+	    fork() >= 0)
+		tell("REACHED");
+	_exit(0);
+}
+
+static const struct {
+	const char *name;
+	void (*act)(void);
+} ways[] = {
+	{ "crash", crash }, { "overflow", overflow }, { "abort", abort }, { "spin", spin },
+	{ "eat", eat },	    { "hang", hang },	      { "nap", nap },	  { "hang-up", hang_up },
+	{ "leave", leave }, { "garble", garble },     { "flood", flood }, { "paint", paint },
+	{ "reach", reach },
+};
+
+static void
+look(int fd)
+{
+	static unsigned int n;
+	const char *what = getenv("DPS_MISBEHAVE");
+	char how[16], text[256], name[64], path[PATH_MAX];
+	unsigned int nth;
+	ssize_t size;
+
+	if (!what || sscanf(what, "%15[^:]:%u:%255s", how, &nth, text) != 3)
+		return;
+	snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+	size = readlink(name, path, sizeof(path) - 1);
+	path[size < 0 ? 0 : size] = '\0';
+	if (!strstr(path, text) || ++n != nth)
+		return;
+	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
+		if (strcmp(ways[i].name, how) == 0)
+			ways[i].act();
+}
+
+ssize_t
+pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	look(fd);
+	return REAL(pread)(fd, buffer, size, offset);
+}
+
+ssize_t
+pread64(int fd, void *buffer, size_t size, off64_t offset)
+{
+	look(fd);
+	return REAL(pread64)(fd, buffer, size, offset);
+}
