@@ -12,6 +12,9 @@ from conftest import call, validate
 
 pytestmark = pytest.mark.skipif(not makedisk.can_mount(), reason="needs root, loop devices and btrfs")
 
+# Source: the Discoverable Partitions Specification.
+SRV = "3b8f8425-20e0-4f3b-907f-1a25a76f98e8"
+
 
 def wait_for(path):
     """Makes the node where nothing (no udev) does."""
@@ -144,3 +147,94 @@ def test_a_disk_alone_reads_nothing_of_the_running_system(installed):
     assert result.status in (0, 3)
     if result.status == 3:
         assert "--arch" in result.json["error"]["message"] or result.json["error"]["code"] == "refused"
+
+
+# --- what of the machine the whole job meets
+
+
+@pytest.fixture(name="unmounted")
+def unmounted_fixture(tmp_path):
+    """A loop device with partitions that have nodes, and that nobody has mounted."""
+    image = makedisk.standard(tmp_path / "disk.raw")
+    with contextlib.ExitStack() as stack:
+        loop = makedisk.run("losetup", "--find", "--show", image).strip()
+        stack.callback(makedisk.run, "losetup", "--detach", loop)
+        makedisk.run("partx", "--add", loop)
+        stack.callback(makedisk.run, "partx", "--delete", loop)
+        for number in (1, 2, 3):
+            node = pathlib.Path(f"{loop}p{number}")
+            if wait_for(node):
+                stack.callback(node.unlink)
+        yield image, loop
+
+
+def call_in_own_mounts(script, *words, after="", **more):
+    """A call with mounts of its own, which SCRIPT makes; they go with it."""
+    probe = call("--version", prefix=["unshare", "--mount"])
+    if probe.status != 0:
+        pytest.skip(f"cannot have mounts of its own here: {probe.err}")
+    body = f'set -e\n{script}\nset +e\n"$@"\nstatus=$?\n{after}\nexit $status'
+    return call(*words, prefix=["unshare", "--mount", "sh", "-c", body, "sh"], **more)
+
+
+def udev(loop, types):
+    """A /run/udev whose records of the partitions of LOOP have these types."""
+    lines = ["mkdir -p /run/udev", "mount -t tmpfs tmpfs /run/udev", "mkdir /run/udev/data", "touch /run/udev/control"]
+    for number, kind in types.items():
+        device = pathlib.Path("/sys/class/block", f"{pathlib.Path(loop).name}p{number}", "dev").read_text().strip()
+        lines.append(f"printf 'I:1\\nE:ID_PART_ENTRY_TYPE={kind}\\nG:x\\n' > /run/udev/data/b{device}")
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(("knows", "said"), [(True, None), (False, "udev has not read the table again within 5 s")])
+def test_udev_hears_of_it(unmounted, knows, said):
+    """Its records of the partitions are waited for, and not for ever."""
+    _, loop = unmounted
+    script = udev(loop, {2: SRV if knows else makedisk.GENERIC})
+    done = call_in_own_mounts(script, "apply", "--json", "--no-check", "--backup=none", loop, "srv=2", status=0).json
+    assert done["applied"]
+    notes = [f["message"] for f in done["findings"] if f["code"] == "udev-not-updated"]
+    assert (notes == []) if said is None else (len(notes) == 1 and said in notes[0])
+    assert makedisk.run("sfdisk", "--part-type", loop, 2).strip().lower() == SRV
+
+
+def test_a_disk_alone_is_backed_up_by_the_running_system(unmounted):
+    """No tree: what was goes to /var/lib of the system that runs; the btrfs is written through its node."""
+    image, loop = unmounted
+    table_before = makedisk.run("sfdisk", "--dump", loop)
+    result = call_in_own_mounts(
+        "mount -t tmpfs tmpfs /var/lib", "apply", "--no-check", "--arch=x86_64", "--btrfs-default=root", loop, "root=3",
+        after=f"cp /var/lib/libdps/{makedisk.DISK_UUID}-*.json {image}.json; stat --format=%a /var/lib/libdps", status=0)
+    assert result.out.endswith("700\n")
+    assert makedisk.run("sfdisk", "--part-type", loop, 3).strip().lower() == makedisk.ROOT_X86_64
+    assert "root" in makedisk.run("btrfs", "inspect-internal", "dump-tree", "-t", "root", f"{loop}p3")
+    with contextlib.ExitStack() as stack:
+        where = image.with_name("mnt")
+        where.mkdir()
+        makedisk.run("mount", "-o", "ro", f"{loop}p3", where)
+        stack.callback(makedisk.umount, where)
+        assert default_subvolume(where).endswith(" path root")
+    call("undo", f"{image}.json", loop, status=0)
+    assert makedisk.run("sfdisk", "--dump", loop) == table_before
+
+
+def test_a_read_only_device(tmp_path, failure):
+    image = makedisk.standard(tmp_path / "disk.raw")
+    loop = makedisk.run("losetup", "--read-only", "--find", "--show", image).strip()
+    try:
+        failure("apply", loop, "srv=2", status=3, code="permission", says="the device is read-only")
+    finally:
+        makedisk.run("losetup", "--detach", loop)
+
+
+def test_who_may_not_ask_a_loop_device(public):
+    """Without privilege its node tells nothing; the file that sysfs names does."""
+    image = makedisk.make(public / "disk.raw", [makedisk.Partition(size=4)])
+    os.chmod(image, 0o666)
+    os.chmod(public, 0o777)
+    loop = makedisk.run("losetup", "--find", "--show", image).strip()
+    try:
+        error = call("apply", image, "srv=1", prefix=makedisk.NOBODY, status=3).err
+        assert f"attached to {loop}: name that device" in error
+    finally:
+        makedisk.run("losetup", "--detach", loop)
