@@ -73,7 +73,7 @@ open_default_backup(DpsPlan *plan, const char *time, BackupFile *file, GError **
 	file->dir = dps_save_open_dir(tree, DEFAULT_BACKUP_DIR, TRUE, error);
 	if (file->dir < 0) {
 		if (strcmp(dps_tree_get_path(tree), "/") != 0)
-			g_prefix_error(error, "%s: ", dps_tree_get_path(tree));
+			dps_prefix_error(error, "%s: ", dps_tree_get_path(tree));
 		return FALSE;
 	}
 	file->name = g_strdup_printf("%s-%s.json", dps_disk_get_uuid(plan->disk), time);
@@ -208,8 +208,8 @@ set_defaults(DpsPlan *plan, gboolean back, GError **error)
 		if (change->kind == DPS_CHANGE_BTRFS_DEFAULT &&
 		    !set_default(plan, change->partition,
 				 back ? change->from.subvolume : change->to.subvolume, error)) {
-			g_prefix_error(error, "%s: partition %u: ", dps_disk_get_path(plan->disk),
-				       change->partition);
+			dps_prefix_error(error, "%s: partition %u: ", dps_disk_get_path(plan->disk),
+					 change->partition);
 			dps_error_set_partition(error, change->partition);
 			return FALSE;
 		}
@@ -331,14 +331,14 @@ recover(DpsPlan *plan, const Progress *progress, BackupFile *file, GError **erro
 	if (put_back(plan, progress, &problem)) {
 		if (file->dir >= 0 && !file->is_older)
 			dps_save_remove_file(file->dir, file->name);
-		g_prefix_error(error, "nothing was changed: ");
+		dps_prefix_error(error, "nothing was changed: ");
 		return;
 	}
 
-	g_prefix_error(error,
-		       "the disk was left in between (%s), and is safe to read: run it again, or "
-		       "`dps-tag undo %s`: ",
-		       problem->message, file->path ? file->path : "BACKUP");
+	dps_prefix_error(error,
+			 "the disk was left in between (%s), and is safe to read: run it again, or "
+			 "`dps-tag undo %s`: ",
+			 problem->message, file->path ? file->path : "BACKUP");
 }
 
 /* udev hears of a table when its writer closes it; what it does not hear is worth telling. */

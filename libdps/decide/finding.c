@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/finding.h"
+#include "ground/text.h"
+
+#include <string.h>
 
 struct _DpsFinding {
 	gint refs; /* atomic: findings outlive what they are about */
@@ -21,15 +24,18 @@ dps_finding_new(const char *code, DpsSeverity severity, guint partition, const c
 	message = g_strdup_vprintf(format, args);
 	va_end(args);
 
-	/* Paths and fstab lines are bytes; what leaves the library is text. */
+	/*
+	 * Paths and fstab lines are bytes; what leaves the library is text, and a message is a
+	 * line.  A path is what it is, but for bytes that no text has: somebody may open it.
+	 */
 	*finding = (DpsFinding){
 		.refs = 1,
 		.code = g_strdup(code),
 		.severity = severity,
 		.partition = partition,
 		.path = path ? g_utf8_make_valid(path, -1) : NULL,
-		.message = g_utf8_make_valid(message, -1),
-		.hint = hint ? g_utf8_make_valid(hint, -1) : NULL,
+		.message = dps_text_clean(message, strlen(message)),
+		.hint = hint ? dps_text_clean(hint, strlen(hint)) : NULL,
 	};
 	return finding;
 }

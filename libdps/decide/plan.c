@@ -5,6 +5,7 @@
 #include "ground/derive.h"
 #include "ground/edit.h"
 #include "ground/error.h"
+#include "ground/text.h"
 #include "target/image.h"
 
 #include <string.h>
@@ -430,7 +431,7 @@ add_assignment(DpsPlan *plan, DpsAssignment assignment, const char *reason, GErr
 					   dps_role_to_string(assignment.role),
 					   dps_partition_describe_content(partition), problem);
 
-	assignment.reason = g_utf8_make_valid(reason, -1); /* fstab is bytes */
+	assignment.reason = dps_text_clean(reason, strlen(reason)); /* fstab is bytes */
 	g_ptr_array_add(plan->assignments, g_memdup2(&assignment, sizeof(assignment)));
 	return TRUE;
 }

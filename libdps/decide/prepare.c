@@ -177,7 +177,7 @@ dps_plan_prepare_table(DpsPlan *plan, GError **error)
 		return TRUE;
 
 	if (!dps_gpt_edit(gpt, entries, plan->force, &edits, &repairs, error)) {
-		g_prefix_error(error, "%s: ", dps_disk_get_path(plan->disk));
+		dps_prefix_error(error, "%s: ", dps_disk_get_path(plan->disk));
 		return FALSE;
 	}
 

@@ -140,7 +140,7 @@ check_target(const Edit *self, uint64_t id, DpsBtrfsSubvolumeInfo *info, GError 
 	if (dps_btrfs_fs_lookup(self->fs, &info->root, &key, &item, error))
 		return TRUE;
 
-	g_prefix_error(error, "subvolume %" PRIu64 ": ", id);
+	dps_prefix_error(error, "subvolume %" PRIu64 ": ", id);
 	return FALSE;
 }
 

@@ -240,7 +240,7 @@ set_path(DpsBtrfsFs *self, Entry *entry, const Entry *parent, size_t *paths_size
 	g_autoptr(GString) path = g_string_new(entry->name);
 
 	if (!prepend_directories(self, &parent->info->root, entry->dir, path, error)) {
-		g_prefix_error(error, "subvolume %" PRIu64 ": ", entry->info->id);
+		dps_prefix_error(error, "subvolume %" PRIu64 ": ", entry->info->id);
 		return FALSE;
 	}
 	if (*parent->info->path) {

@@ -93,7 +93,7 @@ dps_btrfs_fs_verify_node(DpsBtrfsFs *self, const uint8_t *bytes, uint64_t logica
 	gboolean fits;
 
 	if (!dps_btrfs_checksum_fits(self->super.checksum, bytes, node_size, &fits, error)) {
-		g_prefix_error(error, "tree block %" PRIu64 ": ", logical);
+		dps_prefix_error(error, "tree block %" PRIu64 ": ", logical);
 		return FALSE;
 	}
 	if (!fits)

@@ -114,7 +114,7 @@ dps_btrfs_super_parse(const uint8_t *bytes, uint64_t offset, DpsBtrfsSuper *out,
 		return dps_throw(error, DPS_ERROR_UNSUPPORTED,
 				 "superblock at byte %" PRIu64 ": no signature of btrfs", offset);
 	if (!dps_btrfs_checksum_fits(super.checksum, bytes, DPS_BTRFS_SUPER_SIZE, &fits, error)) {
-		g_prefix_error(error, "superblock at byte %" PRIu64 ": ", offset);
+		dps_prefix_error(error, "superblock at byte %" PRIu64 ": ", offset);
 		return FALSE;
 	}
 	if (!fits)
@@ -213,7 +213,7 @@ read_sys_chunks(DpsBtrfsFs *self, const uint8_t *p, size_t size, GError **error)
 		p += NODE_KEY_SIZE;
 		size -= NODE_KEY_SIZE;
 		if (!parse_chunk(key.offset, p, size, &chunk, error)) {
-			g_prefix_error(error, "superblock: ");
+			dps_prefix_error(error, "superblock: ");
 			return FALSE;
 		}
 		self->sys_chunks[self->n_sys_chunks++] = chunk;

@@ -423,7 +423,7 @@ dps_fat_lookup(DpsFat *self, const char *path, GError **error)
 			return dps_throw_null(error, DPS_ERROR_NOT_FOUND, "%s: no such file", path);
 		if (!check_is_directory(at, error) ||
 		    !find_in_directory(self, at, part, &next, error)) {
-			g_prefix_error(error, "%s: ", path);
+			dps_prefix_error(error, "%s: ", path);
 			return NULL;
 		}
 		if (!next)

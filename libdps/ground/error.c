@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ground/error.h"
+#include "ground/text.h"
 
 #include <errno.h>
+#include <string.h>
 
 typedef struct {
 	guint partition;
@@ -73,6 +75,18 @@ dps_error_set_partition(GError **error, guint partition)
 		own->partition = partition;
 }
 
+static GError *make_error(DpsError code, const char *format, va_list args) G_GNUC_PRINTF(2, 0);
+
+/* Names from a medium go into messages: what comes out is text, whatever they are. */
+static GError *
+make_error(DpsError code, const char *format, va_list args)
+{
+	g_autofree char *message = g_strdup_vprintf(format, args);
+	g_autofree char *clean = dps_text_clean(message, strlen(message));
+
+	return g_error_new_literal(DPS_ERROR, (int)code, clean);
+}
+
 void
 dps_error_raise(GError **error, DpsError code, const char *format, ...)
 {
@@ -82,7 +96,7 @@ dps_error_raise(GError **error, DpsError code, const char *format, ...)
 		return;
 
 	va_start(args, format);
-	*error = g_error_new_valist(DPS_ERROR, (int)code, format, args);
+	*error = make_error(code, format, args);
 	va_end(args);
 }
 
@@ -95,7 +109,7 @@ dps_error_raise_partition(GError **error, guint partition, DpsError code, const 
 		return;
 
 	va_start(args, format);
-	*error = g_error_new_valist(DPS_ERROR, (int)code, format, args);
+	*error = make_error(code, format, args);
 	va_end(args);
 	dps_error_set_partition(error, partition);
 }
@@ -141,16 +155,33 @@ code_from_errno(int errnum)
 void
 dps_error_raise_errno(GError **error, int errnum, const char *format, ...)
 {
-	g_autofree char *message = NULL;
+	g_autoptr(GError) subject = NULL;
 	va_list args;
 
 	if (!error)
 		return;
 
 	va_start(args, format);
-	message = g_strdup_vprintf(format, args);
+	subject = make_error(code_from_errno(errnum), format, args);
 	va_end(args);
 
-	*error = g_error_new(DPS_ERROR, (int)code_from_errno(errnum), "%s: %s", message,
+	*error = g_error_new(DPS_ERROR, subject->code, "%s: %s", subject->message,
 			     g_strerror(errnum));
+}
+
+void
+dps_prefix_error(GError **error, const char *format, ...)
+{
+	g_autofree char *prefix = NULL;
+	g_autofree char *clean = NULL;
+	va_list args;
+
+	if (!error || !*error)
+		return;
+
+	va_start(args, format);
+	prefix = g_strdup_vprintf(format, args);
+	va_end(args);
+	clean = dps_text_clean(prefix, strlen(prefix));
+	g_prefix_error(error, "%s", clean);
 }

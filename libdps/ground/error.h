@@ -10,6 +10,7 @@
  *
  * Each of these is FALSE; where a function returns a pointer, dps_throw_null().  That it is FALSE
  * stands here and not behind a call, so that compilers and analyzers know which outputs are set.
+ * The message is valid UTF-8 on one line without control characters, whatever names go into it.
  */
 #define dps_throw(...)                                                                             \
 	__extension__({                                                                            \
@@ -34,6 +35,12 @@ void dps_error_raise_partition(GError **error, guint partition, DpsError code, c
 		FALSE;                                                                             \
 	})
 void dps_error_raise_errno(GError **error, int errnum, const char *format, ...) G_GNUC_PRINTF(3, 4);
+
+/*
+ * What g_prefix_error() does, as text likewise: a prefix is often a name from a medium.  Nothing
+ * happens when there is no error.
+ */
+void dps_prefix_error(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 /* Notes which partition an error that is passed on is about; keeps one that is noted already. */
 void dps_error_set_partition(GError **error, guint partition);

@@ -54,7 +54,7 @@ walk(BtrfsFiles *self, const char *path, DpsBtrfsInode *out, GError **error)
 			return dps_throw(error, DPS_ERROR_NOT_FOUND, "%s: no such file", path);
 		if (!dps_btrfs_inode_lookup(self->fs, &at, names[i], strlen(names[i]), &at,
 					    error)) {
-			g_prefix_error(error, "%s: ", path);
+			dps_prefix_error(error, "%s: ", path);
 			return FALSE;
 		}
 	}
@@ -97,7 +97,7 @@ btrfs_list(void *data, const char *path, GError **error)
 	if (!walk(self, path, &inode, error))
 		return NULL;
 	if (!dps_btrfs_inode_list(self->fs, &inode, add_info, infos, error)) {
-		g_prefix_error(error, "%s: ", path);
+		dps_prefix_error(error, "%s: ", path);
 		return NULL;
 	}
 	return g_steal_pointer(&infos);
@@ -158,7 +158,7 @@ btrfs_read_link(void *data, const char *path, GError **error)
 		return NULL;
 	target = dps_btrfs_inode_read_link(self->fs, &inode, error);
 	if (!target)
-		g_prefix_error(error, "%s: ", path);
+		dps_prefix_error(error, "%s: ", path);
 	return g_steal_pointer(&target);
 }
 
@@ -173,7 +173,7 @@ btrfs_get_attribute(void *data, const char *path, const char *name, GError **err
 		return NULL;
 	value = dps_btrfs_inode_get_attribute(self->fs, &inode, name, error);
 	if (!value)
-		g_prefix_error(error, "%s: ", path);
+		dps_prefix_error(error, "%s: ", path);
 	return value;
 }
 
@@ -206,7 +206,7 @@ dps_btrfs_open_files(const DpsRegion *region, uint64_t subvolume, GError **error
 	self->fs = dps_btrfs_fs_open(region, error);
 	if (!self->fs || !dps_btrfs_fs_read_default(self->fs, &found, error) ||
 	    !dps_btrfs_fs_open_top(self->fs, subvolume ? subvolume : found.id, &self->top, error)) {
-		g_prefix_error(error, "btrfs: ");
+		dps_prefix_error(error, "btrfs: ");
 		return NULL;
 	}
 

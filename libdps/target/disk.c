@@ -228,8 +228,8 @@ read_partition(DpsMedium *medium, const DpsGpt *gpt, const DpsGptEntry *entry, G
 		find_node(medium, partition);
 	if (!open_region(medium, partition, error) ||
 	    !dps_content_probe(&partition->region, &partition->content, error)) {
-		g_prefix_error(error, "%s: partition %u: ", dps_medium_get_path(medium),
-			       partition->number);
+		dps_prefix_error(error, "%s: partition %u: ", dps_medium_get_path(medium),
+				 partition->number);
 		dps_error_set_partition(error, partition->number);
 		return NULL;
 	}
@@ -238,8 +238,8 @@ read_partition(DpsMedium *medium, const DpsGpt *gpt, const DpsGptEntry *entry, G
 		partition->btrfs =
 			dps_btrfs_open_offline(&partition->region, &partition->btrfs_error);
 	if (partition->btrfs_error && dps_journal_is_pending(medium))
-		g_prefix_error(&partition->btrfs_error,
-			       "a write was cut off, and the next apply finishes it: ");
+		dps_prefix_error(&partition->btrfs_error,
+				 "a write was cut off, and the next apply finishes it: ");
 	return g_steal_pointer(&partition);
 }
 
@@ -262,7 +262,7 @@ read_disk(DpsMedium *medium, guint sector_size, GError **error)
 	reading->partitions = g_ptr_array_new_with_free_func((GDestroyNotify)dps_partition_free);
 	if (!dps_gpt_read(&region, sector_size, &presence, &reading->gpt, &reading->problem,
 			  error)) {
-		g_prefix_error(error, "%s: ", dps_medium_get_path(medium));
+		dps_prefix_error(error, "%s: ", dps_medium_get_path(medium));
 		return NULL;
 	}
 	reading->table = tables[presence];

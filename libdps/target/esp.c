@@ -44,7 +44,7 @@ fat_list(void *fs, const char *path, GError **error)
 	if (!directory)
 		return NULL;
 	if (!entries) {
-		g_prefix_error(error, "%s: ", path);
+		dps_prefix_error(error, "%s: ", path);
 		return NULL;
 	}
 
@@ -81,7 +81,7 @@ fat_get_space(void *fs, uint64_t *size, uint64_t *free_size, uint64_t *unit, GEr
 	uint32_t n_free;
 
 	if (!dps_fat_count_free(fs, &n_free, error)) {
-		g_prefix_error(error, "free space: ");
+		dps_prefix_error(error, "free space: ");
 		return FALSE;
 	}
 
@@ -122,7 +122,7 @@ dps_esp_open_dir(const char *path, GError **error)
 	files = dps_files_open_dir(fd, DPS_FILES_NO_LINKS | DPS_FILES_IGNORE_CASE, error);
 	close(fd);
 	if (!files) {
-		g_prefix_error(error, "%s: ", path);
+		dps_prefix_error(error, "%s: ", path);
 		return NULL;
 	}
 

@@ -154,7 +154,7 @@ throw_ext2(Ext4 *self, GError **error, errcode_t code, const char *subject)
 	if (code == EXT2_ET_SHORT_READ && self->failure) {
 		if (error)
 			*error = g_steal_pointer(&self->failure);
-		g_prefix_error(error, "%s: ", subject);
+		dps_prefix_error(error, "%s: ", subject);
 		return FALSE;
 	}
 

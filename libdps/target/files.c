@@ -267,7 +267,7 @@ dps_files_read(DpsFiles *self, const char *path, size_t max_size, size_t *size, 
 
 	content = g_malloc((size_t)n + 1);
 	if (!dps_region_read(&file->region, 0, content, (size_t)n, error)) {
-		g_prefix_error(error, "%s: ", path);
+		dps_prefix_error(error, "%s: ", path);
 		return NULL;
 	}
 	content[n] = '\0';

@@ -206,10 +206,11 @@ dps_journal_write_edits(DpsMedium *medium, uint64_t start, GPtrArray *edits, GEr
 	    dps_medium_put_back(medium, start, edits, done, &put_back_error))
 		remove_journal(&place, NULL); /* if it stays, finishing it does no harm */
 	else
-		g_prefix_error(&local,
-			       "%s: left there, and the next apply finishes what it has: what was "
-			       "written could not be put back (%s): ",
-			       place.path, put_back_error->message);
+		dps_prefix_error(
+			&local,
+			"%s: left there, and the next apply finishes what it has: what was "
+			"written could not be put back (%s): ",
+			place.path, put_back_error->message);
 	g_propagate_error(error, g_steal_pointer(&local));
 	return FALSE;
 }
@@ -296,7 +297,7 @@ parse_edits(DpsMedium *medium, const Place *place, const uint8_t *bytes, size_t 
 
 		now = g_malloc(length);
 		if (!dps_region_read(&region, offset, now, length, error)) {
-			g_prefix_error(error, "%s: ", place->path);
+			dps_prefix_error(error, "%s: ", place->path);
 			return FALSE;
 		}
 		if (!is_cut_off(now, old_bytes, new_bytes, length))
@@ -343,7 +344,8 @@ dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error)
 	if (!ok)
 		return FALSE;
 	if (local) {
-		g_propagate_prefixed_error(error, g_steal_pointer(&local), "%s: ", place.path);
+		dps_prefix_error(&local, "%s: ", place.path);
+		g_propagate_error(error, g_steal_pointer(&local));
 		return FALSE;
 	}
 	if (!bytes) /* nothing was written of it yet */

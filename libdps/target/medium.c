@@ -581,7 +581,7 @@ check_old_bytes(DpsMedium *self, uint64_t start, GPtrArray *edits, GError **erro
 		g_autofree uint8_t *now = g_malloc(edit->size);
 
 		if (!dps_region_read(&region, start + edit->offset, now, edit->size, error)) {
-			g_prefix_error(error, "%s: %s: ", self->path, edit->what);
+			dps_prefix_error(error, "%s: %s: ", self->path, edit->what);
 			return FALSE;
 		}
 		for (guint j = 0; j < i; j++) {
@@ -612,7 +612,7 @@ compare_back(DpsMedium *self, uint64_t start, GPtrArray *edits, GError **error)
 			overlay(wanted, edit, later, later->new_bytes);
 		}
 		if (!read_back(self, start + edit->offset, now, edit->size, error)) {
-			g_prefix_error(error, "%s: %s: read back: ", self->path, edit->what);
+			dps_prefix_error(error, "%s: %s: read back: ", self->path, edit->what);
 			return FALSE;
 		}
 		if (memcmp(now, wanted, edit->size) != 0)
@@ -645,7 +645,7 @@ dps_medium_write_edits(DpsMedium *self, uint64_t start, GPtrArray *edits, guint 
 
 		if (!write_fully(self, start + edit->offset, edit->new_bytes, edit->size,
 				 edit->what, error)) {
-			g_prefix_error(error, "step %u of %u: ", n_done + 1, edits->len);
+			dps_prefix_error(error, "step %u of %u: ", n_done + 1, edits->len);
 			return FALSE;
 		}
 		if (done)
@@ -673,7 +673,7 @@ dps_medium_put_back(DpsMedium *self, uint64_t start, GPtrArray *edits, guint don
 		g_autofree uint8_t *now = g_malloc(edit->size);
 
 		if (!read_back(self, offset, now, edit->size, error)) {
-			g_prefix_error(error, "%s: %s: put back: ", self->path, edit->what);
+			dps_prefix_error(error, "%s: %s: put back: ", self->path, edit->what);
 			return FALSE;
 		}
 		if (!is_between(edit, now))
@@ -683,7 +683,7 @@ dps_medium_put_back(DpsMedium *self, uint64_t start, GPtrArray *edits, guint don
 		/* Also when it reads right: it may be right in the cache alone. */
 		if (!write_fully(self, offset, edit->old_bytes, edit->size, edit->what, error) ||
 		    !read_back(self, offset, now, edit->size, error)) {
-			g_prefix_error(error, "put back: ");
+			dps_prefix_error(error, "put back: ");
 			return FALSE;
 		}
 		if (memcmp(now, edit->old_bytes, edit->size) != 0)

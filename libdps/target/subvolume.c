@@ -316,7 +316,8 @@ dps_btrfs_open_offline(const DpsRegion *region, GError **error)
 	if (self->n_devices > 1)
 		return g_steal_pointer(&self);
 
-	g_propagate_prefixed_error(error, g_steal_pointer(&local), "btrfs: ");
+	dps_prefix_error(&local, "btrfs: ");
+	g_propagate_error(error, g_steal_pointer(&local));
 	return NULL;
 }
 
@@ -375,7 +376,8 @@ check_offline(DpsBtrfs *self, uint64_t id, char **note, GError **error)
 
 	/* What is right already need not be writable: it is in use, or over several devices. */
 	if (!compute_offline(&self->region, id, &edit, &local) && self->default_id != id) {
-		g_propagate_prefixed_error(error, g_steal_pointer(&local), "btrfs: ");
+		dps_prefix_error(&local, "btrfs: ");
+		g_propagate_error(error, g_steal_pointer(&local));
 		return FALSE;
 	}
 	if (note)
@@ -399,10 +401,10 @@ write_offline(DpsMedium *medium, uint64_t start, const DpsBtrfsEdit *edit, GErro
 	/* Changed by somebody else: noticed before the first write. */
 	if (!g_error_matches(local, DPS_ERROR, DPS_ERROR_CHANGED) &&
 	    !dps_medium_put_back(medium, start, edit->edits, done, &put_back_error))
-		g_prefix_error(&local,
-			       "the default is the old or the new one, and it mounts; what was "
-			       "written could not be put back (%s): ",
-			       put_back_error->message);
+		dps_prefix_error(&local,
+				 "the default is the old or the new one, and it mounts; what was "
+				 "written could not be put back (%s): ",
+				 put_back_error->message);
 	g_propagate_error(error, g_steal_pointer(&local));
 	return FALSE;
 }
@@ -419,7 +421,7 @@ set_offline(DpsBtrfs *self, uint64_t id, DpsMedium *medium, uint64_t start, GErr
 	    !dps_region_narrow(&whole, start, self->region.size, &region, error) ||
 	    !compute_offline(&region, id, &edit, error) ||
 	    !write_offline(medium, start, &edit, error)) {
-		g_prefix_error(error, "btrfs: ");
+		dps_prefix_error(error, "btrfs: ");
 		return FALSE;
 	}
 

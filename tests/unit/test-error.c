@@ -45,6 +45,27 @@ test_partition(void)
 	g_assert_cmpuint(dps_error_get_partition(NULL), ==, 0);
 }
 
+/* File names of a strange image end up in messages: none may move a cursor or break a line. */
+static void
+test_message_is_text(void)
+{
+	g_autoptr(GError) plain = NULL;
+	g_autoptr(GError) errnum = NULL;
+	g_autoptr(GError) partition = NULL;
+
+	dps_throw(&plain, DPS_ERROR_CORRUPT, "/a\nb\x1b[2J: %s", "\xff");
+	g_assert_cmpstr(plain->message, ==, "/a\uFFFDb\uFFFD[2J: \uFFFD");
+	dps_throw_errno(&errnum, EIO, "%s", "x\x7f");
+	g_assert_true(g_str_has_prefix(errnum->message, "x\uFFFD: "));
+	dps_throw_partition(&partition, 3, DPS_ERROR_REFUSED, "%s", "\r");
+	g_assert_cmpstr(partition->message, ==, "\uFFFD");
+	g_assert_cmpuint(dps_error_get_partition(partition), ==, 3);
+	dps_prefix_error(&partition, "%s: ", "a\nb");
+	g_assert_cmpstr(partition->message, ==, "a\uFFFDb: \uFFFD");
+	g_assert_cmpuint(dps_error_get_partition(partition), ==, 3);
+	dps_prefix_error(NULL, "x");
+}
+
 static void
 test_names(void)
 {
@@ -62,6 +83,7 @@ main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/error/code-of-errno", test_code_of_errno);
 	g_test_add_func("/error/partition", test_partition);
+	g_test_add_func("/error/message-is-text", test_message_is_text);
 	g_test_add_func("/error/names", test_names);
 	return g_test_run();
 }
