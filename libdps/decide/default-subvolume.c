@@ -95,6 +95,56 @@ is_snapper_path(const char *path)
 	return g_regex_match_simple("(^|/)\\.snapshots/[0-9]+/snapshot$", path, 0, 0);
 }
 
+static const char blanks[] = " \t\r";
+
+/* "SUBVOLUME=/", with or without quotes: snapper's configuration is read by a shell. */
+static gboolean
+is_snapper_of_root(const char *line, gsize size)
+{
+	static const char *const forms[] = { "SUBVOLUME=/", "SUBVOLUME=\"/\"", "SUBVOLUME='/'" };
+
+	while (size > 0 && strchr(blanks, line[size - 1]))
+		size--;
+	for (guint i = 0; i < G_N_ELEMENTS(forms); i++)
+		if (strlen(forms[i]) == size && strncmp(line, forms[i], size) == 0)
+			return TRUE;
+	return FALSE;
+}
+
+/* "set btrfs_relative_path=…" */
+static gboolean
+sets_relative_path(const char *line, gsize size)
+{
+	static const char name[] = "btrfs_relative_path";
+	gsize n;
+
+	if (!g_str_has_prefix(line, "set"))
+		return FALSE;
+	line += strlen("set");
+	n = strspn(line, blanks);
+	if (n == 0 || !g_str_has_prefix(line + n, name))
+		return FALSE;
+	line += n + strlen(name);
+	return line[strspn(line, blanks)] == '=';
+}
+
+/*
+ * Whether there is such a line, blanks before it aside.  These files are any bytes: a menu's title
+ * in Latin-1 must not hide what stands below it, as it does from a pattern that wants UTF-8.
+ */
+static gboolean
+has_line(const char *text, gboolean (*is_it)(const char *line, gsize size))
+{
+	while (*text) {
+		text += strspn(text, blanks);
+		if (is_it(text, strcspn(text, "\n")))
+			return TRUE;
+		text += strcspn(text, "\n");
+		text += strspn(text, "\n");
+	}
+	return FALSE;
+}
+
 static gboolean
 is_snapper_configured(DpsPlan *plan)
 {
@@ -102,8 +152,7 @@ is_snapper_configured(DpsPlan *plan)
 		plan->tree ? dps_tree_read_file(plan->tree, "/etc/snapper/configs/root", NULL)
 			   : NULL;
 
-	return config &&
-	       g_regex_match_simple("^\\s*SUBVOLUME=\"?/\"?\\s*$", config, G_REGEX_MULTILINE, 0);
+	return config && has_line(config, is_snapper_of_root);
 }
 
 /* Whether /boot is a directory or a subvolume of the file system that root is on. */
@@ -152,8 +201,7 @@ has_grub_relative_path(DpsPlan *plan)
 	for (guint i = 0; i < G_N_ELEMENTS(configs); i++) {
 		g_autofree char *text = dps_tree_read_file(plan->tree, configs[i], NULL);
 
-		if (text && g_regex_match_simple("^\\s*set\\s+btrfs_relative_path\\s*=", text,
-						 G_REGEX_MULTILINE, 0))
+		if (text && has_line(text, sets_relative_path))
 			return TRUE;
 	}
 	return FALSE;
@@ -253,7 +301,7 @@ change_default(DpsPlan *plan, DpsPartition *root, DpsBtrfs *btrfs, const DpsSubv
 	if (!dps_btrfs_check_writable(btrfs, wanted->id, &note, error)) {
 		g_autofree char *subject = dps_plan_describe(plan, root->number);
 
-		g_prefix_error(error, "%s: ", subject);
+		dps_prefix_error(error, "%s: ", subject);
 		dps_error_set_partition(error, root->number);
 		return FALSE;
 	}

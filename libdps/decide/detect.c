@@ -85,26 +85,59 @@ locate_mount(DpsPlan *plan, const DpsMount *mount, const char *mount_point)
 	return place;
 }
 
-/* The partition number of "/dev/vda3" and "/dev/nvme0n1p3", and where the disk's name ends; or 0.
+/* How many characters of @text, from its start, are of @set; 0 also when more than @most are. */
+static gsize
+span(const char *text, const char *set, gsize most)
+{
+	gsize size = strspn(text, set);
+
+	return size <= most ? size : 0;
+}
+
+/*
+ * The partition number of "/dev/vda3" and "/dev/nvme0n1p3", and where the disk's name ends; or 0.
+ * No regular expression: every line of an fstab is held against all others.
  */
 static guint
 parse_target_node(const char *node, gsize *disk_length)
 {
-	g_autoptr(GRegex) regex =
-		g_regex_new("^(/dev/(?:(?:sd|vd|xvd|hd)[a-z]+|(?:nvme[0-9]+n[0-9]+|"
-			    "mmcblk[0-9]+|nbd[0-9]+|loop[0-9]+)(?=p)))p?([0-9]{1,4})$",
-			    0, 0, NULL);
-	g_autoptr(GMatchInfo) match = NULL;
-	g_autofree char *number = NULL;
-	gint start, end;
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz", digits[] = "0123456789";
+	static const struct {
+		const char *name;	/* of the driver, as the kernel has it */
+		gboolean is_numbered;	/* disks have numbers, partitions a "p" before theirs */
+		gboolean has_namespace; /* and "n1" behind the number */
+	} drivers[] = {
+		{ "sd", FALSE, FALSE }, { "vd", FALSE, FALSE },	 { "xvd", FALSE, FALSE },
+		{ "hd", FALSE, FALSE }, { "nvme", TRUE, TRUE },	 { "mmcblk", TRUE, FALSE },
+		{ "nbd", TRUE, FALSE }, { "loop", TRUE, FALSE },
+	};
+	const gsize most = 16; /* of letters or digits in a name: far above any kernel's */
 
-	if (!g_regex_match(regex, node, 0, &match))
+	if (!g_str_has_prefix(node, "/dev/"))
 		return 0;
+	for (guint i = 0; i < G_N_ELEMENTS(drivers); i++) {
+		const char *at = node + strlen("/dev/");
+		gsize size;
 
-	g_match_info_fetch_pos(match, 1, &start, &end);
-	*disk_length = (gsize)end;
-	number = g_match_info_fetch(match, 2);
-	return (guint)g_ascii_strtoull(number, NULL, 10);
+		if (!g_str_has_prefix(at, drivers[i].name))
+			continue;
+		at += strlen(drivers[i].name);
+		size = span(at, drivers[i].is_numbered ? digits : letters, most);
+		at += size;
+		if (size > 0 && drivers[i].has_namespace) {
+			size = *at == 'n' ? span(at + 1, digits, most) : 0;
+			at += 1 + size;
+		}
+		if (size == 0)
+			continue;
+		*disk_length = (gsize)(at - node);
+		if (drivers[i].is_numbered && *at++ != 'p')
+			continue;
+		size = span(at, digits, 4);
+		if (size > 0 && at[size] == '\0')
+			return (guint)g_ascii_strtoull(at, NULL, 10);
+	}
+	return 0;
 }
 
 /*

@@ -7,6 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Lines of fstab, of crypttab: their manuals name no limit; each is held against others and against
+ * every partition, and hundreds have not been seen. */
+#define MAX_ENTRIES 4096
+
 typedef struct libmnt_table Table;
 typedef struct libmnt_iter Iterator;
 
@@ -181,8 +185,13 @@ dps_fstab_parse(char *text, size_t size, const char *subject, GError **error)
 	(void)fclose(stream); /* over memory */
 
 	iterator = new_iterator();
-	while (mnt_table_next_fs(table, iterator, &fs) == 0)
+	while (mnt_table_next_fs(table, iterator, &fs) == 0) {
+		if (entries->len == MAX_ENTRIES)
+			return dps_throw_null(error, DPS_ERROR_CORRUPT,
+					      "%s: more than %d lines that mount something",
+					      subject, MAX_ENTRIES);
 		g_ptr_array_add(entries, make_fstab_entry(fs));
+	}
 	return g_steal_pointer(&entries);
 }
 
@@ -237,14 +246,15 @@ crypttab_entry_free(DpsCrypttabEntry *entry)
 }
 
 GPtrArray *
-dps_crypttab_parse(const char *text)
+dps_crypttab_parse(char *text, const char *subject, GError **error)
 {
-	GPtrArray *entries = g_ptr_array_new_with_free_func((GDestroyNotify)crypttab_entry_free);
-	g_auto(GStrv) lines = g_strsplit(text, "\n", -1);
+	g_autoptr(GPtrArray) entries =
+		g_ptr_array_new_with_free_func((GDestroyNotify)crypttab_entry_free);
+	char *line;
 
-	for (guint i = 0; lines[i]; i++) {
+	while ((line = strsep(&text, "\n"))) {
 		const char *fields[4] = { NULL };
-		char *rest = lines[i], *field;
+		char *rest = line, *field;
 		DpsCrypttabEntry *entry;
 		guint n = 0;
 
@@ -256,12 +266,16 @@ dps_crypttab_parse(const char *text)
 		if (n < 2 || n > G_N_ELEMENTS(fields) || *fields[0] == '#')
 			continue;
 
+		if (entries->len == MAX_ENTRIES)
+			return dps_throw_null(error, DPS_ERROR_CORRUPT,
+					      "%s: more than %d lines that open something", subject,
+					      MAX_ENTRIES);
 		entry = g_new0(DpsCrypttabEntry, 1);
 		entry->name = g_strdup(fields[0]);
 		entry->spec = g_strdup(fields[1]);
 		g_ptr_array_add(entries, entry);
 	}
-	return entries;
+	return g_steal_pointer(&entries);
 }
 
 static DpsSwap *

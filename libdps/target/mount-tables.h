@@ -70,13 +70,18 @@ GPtrArray *dps_fstab_parse(char *text, size_t size, const char *subject, GError 
  * and likewise for labels and partitions; any other spec as it is */
 char *dps_fstab_normalise_spec(const char *spec);
 
-/*
+/**
+ * dps_crypttab_parse:
+ * @text: a crypttab; it is taken apart
+ * @subject: its path, for messages
+ * @error: %DPS_ERROR_CORRUPT: more lines than any machine has volumes
+ *
  * Comments, and lines that have not two to four fields, are left out, as systemd does it
  * (cryptsetup-generator.c, add_crypttab_devices(); crypttab(5)).
  *
- * Returns: (transfer full) (element-type DpsCrypttabEntry): in order
+ * Returns: (transfer full) (element-type DpsCrypttabEntry): in order, %NULL on failure
  */
-GPtrArray *dps_crypttab_parse(const char *text);
+GPtrArray *dps_crypttab_parse(char *text, const char *subject, GError **error);
 
 /* Returns: (transfer full) (element-type DpsSwap): empty also when the file cannot be read */
 GPtrArray *dps_swaps_read(const DpsSystem *system);

@@ -50,7 +50,7 @@ read_text(DpsTree *tree, const char *path, size_t max_size, const char *subject,
 
 	text = dps_files_read(tree->files, path, max_size, size, error);
 	if (!text)
-		g_prefix_error(error, "%s: ", tree->path);
+		dps_prefix_error(error, "%s: ", tree->path);
 	return text;
 }
 
@@ -149,7 +149,7 @@ dps_tree_open_on(const char *path, const DpsSystem *system, GError **error)
 
 	tree->files = dps_files_open_dir(tree->root, 0, error);
 	if (!tree->files) {
-		g_prefix_error(error, "%s: ", path);
+		dps_prefix_error(error, "%s: ", path);
 		return NULL;
 	}
 
@@ -290,7 +290,7 @@ GPtrArray *
 dps_tree_get_crypttab(DpsTree *tree, GError **error)
 {
 	g_autoptr(GError) problem = NULL;
-	g_autofree char *text = NULL;
+	g_autofree char *text = NULL, *subject = NULL;
 
 	if (tree->crypttab)
 		return tree->crypttab;
@@ -300,7 +300,10 @@ dps_tree_get_crypttab(DpsTree *tree, GError **error)
 		g_propagate_error(error, g_steal_pointer(&problem));
 		return NULL;
 	}
-	tree->crypttab = dps_crypttab_parse(text ? text : "");
+	if (!text)
+		text = g_strdup("");
+	subject = g_build_filename(tree->path, "etc/crypttab", NULL);
+	tree->crypttab = dps_crypttab_parse(text, subject, error);
 	return tree->crypttab;
 }
 

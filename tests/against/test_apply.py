@@ -230,7 +230,8 @@ def test_snapper_owns_the_default(tmp_path):
 @needs_mounts
 def test_grub_with_relative_path(tmp_path):
     files = {**SYSTEM, "etc/fstab": FSTAB.replace(f"UUID={fs_uuid(2)} /boot ext4 defaults 0 0\n", ""),
-             "boot/grub2/grub.cfg": 'set btrfs_relative_path="y"\nexport btrfs_relative_path\n'}
+             # The title is Latin-1: what a menu says must not hide what stands below it.
+             "boot/grub2/grub.cfg": b"menuentry 'Gr\xfc\xdfe' {\n}\n\n  set btrfs_relative_path=\"y\"\n"}
     image = makedisk.make(tmp_path / "disk.raw", installed(files=files))
     tree = tmp_path / "sysroot"
     with attached(image) as loop, mounted((f"{loop}p3", str(tree), "subvol=root")):

@@ -316,6 +316,8 @@ test_fstab_that_is_none(void)
 	g_autofree char *etc = g_build_filename(target.path, "etc", NULL);
 	g_autofree char *fstab = g_build_filename(etc, "fstab", NULL);
 	g_autofree char *large = g_strnfill(2 * 1024 * 1024, '#');
+	g_autoptr(GString) many = g_string_new(NULL);
+	g_autoptr(DpsTree) most = NULL;
 	g_autoptr(DpsTree) none = open_target(&target);
 	g_autoptr(DpsTree) empty = NULL;
 	g_autoptr(DpsTree) outside = NULL;
@@ -328,6 +330,17 @@ test_fstab_that_is_none(void)
 	g_assert_cmpuint(dps_tree_get_fstab(empty)->len, ==, 0);
 
 	made_up_write(etc, "fstab", large);
+	g_assert_null(dps_tree_open_on(target.path, &target.system, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
+	g_clear_error(&error);
+
+	for (guint i = 0; i < 4096; i++)
+		g_string_append(many, "/dev/sda1 none swap\n");
+	made_up_write(etc, "fstab", many->str);
+	most = open_target(&target);
+	g_assert_cmpuint(dps_tree_get_fstab(most)->len, ==, 4096);
+	g_string_append(many, "/dev/sda1 none swap\n");
+	made_up_write(etc, "fstab", many->str);
 	g_assert_null(dps_tree_open_on(target.path, &target.system, &error));
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
 	g_clear_error(&error);
@@ -554,6 +567,7 @@ test_crypttab(void)
 	g_autoptr(DpsTree) tree = NULL;
 	g_autoptr(GError) error = NULL;
 	g_autofree char *crypttab = g_build_filename(target.path, "etc", "crypttab", NULL);
+	g_autoptr(GString) many = g_string_new(NULL);
 	GPtrArray *entries;
 
 	tree = open_target(&target);
@@ -574,6 +588,15 @@ test_crypttab(void)
 		g_assert_cmpstr(entry->name, ==, expected[i].name);
 		g_assert_cmpstr(entry->spec, ==, expected[i].spec);
 	}
+
+	g_clear_pointer(&tree, dps_tree_unref);
+	for (guint i = 0; i < 4097; i++)
+		g_string_append(many, "a b\n");
+	made_up_write(target.path, "etc/crypttab", many->str);
+	tree = open_target(&target);
+	g_assert_null(dps_tree_get_crypttab(tree, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
+	g_clear_error(&error);
 
 	/* None is an empty list, and what cannot be read is an error. */
 	g_clear_pointer(&tree, dps_tree_unref);
