@@ -11,6 +11,13 @@
 /* More programs or entries than this in one directory are no menu: the rest is not read. */
 #define MAX_NAMES 512
 
+/*
+ * What the texts of all entries and programs may have together: 512 entries of 32 KiB.  The files
+ * of a FAT can share their clusters, and each be as long as an entry may be: without this a disk of
+ * 4 MiB would ask for gigabytes.  What is behind it is not read.
+ */
+#define MAX_TEXT ((size_t)16 << 20)
+
 DpsFileInfo *
 dps_boot_lookup(const DpsBootPart *part, const char *path)
 {
@@ -196,9 +203,8 @@ open_part(DpsBootPart *part, DpsDisk *disk, DpsTree *tree, DpsPartition *partiti
 		part->files = part->own_files = dps_btrfs_open_files(
 			&partition->region, dps_btrfs_get_default_id(partition->btrfs), &error);
 	} else {
-		g_set_error(&error, DPS_ERROR, DPS_ERROR_UNSUPPORTED,
-			    "%s cannot be read without a mount",
-			    dps_partition_describe_content(partition));
+		dps_throw(&error, DPS_ERROR_UNSUPPORTED, "%s cannot be read without a mount",
+			  dps_partition_describe_content(partition));
 	}
 	if (!part->files)
 		part->problem = g_strdup(error ? error->message : "cannot be read");
@@ -261,6 +267,25 @@ add_entry(DpsBoot *self, DpsBootPart *part, const char *path, DpsBlsEntry *bls,
 	g_ptr_array_add(self->entries, entry);
 }
 
+static gboolean
+take_text(DpsBoot *self, size_t size)
+{
+	gboolean is_there = size <= self->text_left;
+
+	self->text_left = is_there ? self->text_left - size : 0;
+	return is_there;
+}
+
+static size_t
+count_text(const DpsProgram *program)
+{
+	size_t size = 0;
+
+	for (guint i = 0; program->is_pe && i < program->uki.strings->len; i++)
+		size += strlen(program->uki.strings->pdata[i]);
+	return size;
+}
+
 static void
 read_type1(DpsBoot *self, DpsBootPart *part, const char *directory)
 {
@@ -277,6 +302,8 @@ read_type1(DpsBoot *self, DpsBootPart *part, const char *directory)
 		    *lower == '.' || g_str_has_prefix(lower, "auto-"))
 			continue;
 		text = dps_files_read(part->files, path, DPS_BLS_MAX_FILE_SIZE, &size, NULL);
+		if (text && !take_text(self, size))
+			return;
 		if (text)
 			add_entry(self, part, path, dps_bls_entry_parse(info->name, text, size),
 				  NULL);
@@ -300,6 +327,8 @@ read_type2(DpsBoot *self, DpsBootPart *part)
 			continue;
 		program = dps_program_read(part, path);
 		g_ptr_array_add(self->ukis, program);
+		if (!take_text(self, count_text(program)))
+			return;
 		if (g_str_has_suffix(lower, ".addon.efi"))
 			continue;
 		profiles =
@@ -315,10 +344,11 @@ static void
 read_grub_cfg(DpsBoot *self, DpsBootPart *part, const char *path)
 {
 	g_autofree char *text = dps_files_read(part->files, path, DPS_FILES_MAX_TEXT, NULL, NULL);
-	g_auto(GStrv) lines = text ? g_strsplit(text, "\n", -1) : NULL;
+	char *rest = text, *next;
 
-	for (guint i = 0; lines && lines[i] && self->grub_lines->len < MAX_NAMES; i++) {
-		const char *line = g_strchug(lines[i]);
+	/* In place: a menu of line breaks has millions of lines. */
+	while ((next = strsep(&rest, "\n")) && self->grub_lines->len < MAX_NAMES) {
+		const char *line = g_strchug(next);
 		size_t command = strcspn(line, " \t");
 		g_autofree char *program = NULL;
 		DpsBootEntry *entry;
@@ -436,6 +466,7 @@ dps_boot_read(DpsDisk *disk, DpsTree *tree)
 {
 	DpsBoot *self = g_new0(DpsBoot, 1);
 
+	self->text_left = MAX_TEXT;
 	self->others = g_ptr_array_new_with_free_func((GDestroyNotify)part_free);
 	self->mbr_partitions = dps_mbr_list_partitions(disk);
 	self->fallbacks = g_ptr_array_new_with_free_func((GDestroyNotify)dps_program_free);

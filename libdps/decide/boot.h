@@ -77,6 +77,7 @@ typedef struct {
 	GPtrArray *bls;		   /* (element-type DpsBlsEntry): owns those of entries */
 	GPtrArray *entries;    /* (element-type DpsBootEntry): of loader/entries and EFI/Linux */
 	GPtrArray *grub_lines; /* (element-type DpsBootEntry): command lines of grub.cfg */
+	size_t text_left;      /* private: bytes of entries and programs that may still be read */
 
 	/* Set by dps_boot_follow(), for one architecture. */
 	const DpsProgram *fallback; /* the fallback loader of the architecture; NULL: none */

@@ -8,6 +8,10 @@
  */
 #define SYSTEMD_DISSECTS_ROOT 258
 
+/* The kernel cuts a command line off (COMMAND_LINE_SIZE: 2048 bytes on x86 and arm64, 4096 on
+ * s390): what comes behind so many words is never seen. */
+#define MAX_WORDS 1024
+
 static void
 word_free(DpsCmdlineWord *word)
 {
@@ -55,7 +59,7 @@ split(const char *text, GPtrArray *words)
 
 		if (is_word)
 			add_word(words, word);
-		if (*at == '\0')
+		if (*at == '\0' || words->len == MAX_WORDS)
 			return;
 		is_word = FALSE;
 		g_string_truncate(word, 0);
