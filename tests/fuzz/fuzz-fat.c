@@ -1,124 +1,118 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "fuzz.h"
-#include "../unit/fat-image.h"
 #include "format/fat-check.h"
 #include "format/fat-directory.h"
-#include "format/fat-file.h"
+#include "fuzz-files.h"
+#include "mutate.h"
+#include "packed.h"
+#include "target/esp.h"
+
+#include <string.h>
 
 /*
- * The first byte is the width; 0xEB: what follows is an image as it is.  Else a list of changes to
- * a small image that is right, of five bytes each: where, an offset (two bytes, the low one first),
- * a value, and what to do with it.
+ * A FAT (packed.h), the checksums of long names made true: geometry, clusters, names, files, and
+ * whether it is consistent.
+ *
+ * Asserted: nothing outside of the partition is read; what is read in all is bounded; a failure
+ * leaves its outputs alone; what is told is text, and the same twice; a name that is listed is
+ * found.
  */
-#define CHANGE_SIZE 5
-#define MAX_CHANGES 64
-#define MAX_DEPTH 8
-
-static Image *
-make_image(guint width)
-{
-	Image *image = image_new(width, width == 16 ? DPS_FAT16_MIN_CLUSTERS : 40);
-	ImageDir root = image_root(image), efi, boot;
-
-	image_add_short(image, &root, "THE LABEL  ", 0x08, 0, 0);
-	efi = image_add_dir(image, &root, "EFI        ");
-	boot = image_add_dir(image, &efi, "BOOT       ");
-	image_add_file(image, &boot, NULL, "BOOTX64 EFI", 3000);
-	image_add_file(image, &root, "Größe und mehr.conf", "GRE~1   CON", 700);
-	return image;
-}
+#define MAX_BYTES_READ (UINT64_C(4) << 30)
 
 static void
-change(Image *image, const uint8_t *data)
-{
-	/* The boot sector, the first sector of each FAT, the directories. */
-	const size_t places[] = { 0, image->fat, image->root, image->data };
-	size_t start = places[data[0] % 4];
-	size_t room = MIN(data[0] % 4 == 3 ? 4096 : 512, image->size - start);
-	size_t at = start + (data[1] | (size_t)data[2] << 8) % room;
-
-	if (data[4] & 1)
-		memset(image->bytes + at, data[3], MIN(4, image->size - at));
-	else
-		image->bytes[at] = data[3];
-}
-
-static void
-read_directory(DpsFat *fat, const DpsFatEntry *directory, guint depth, guint *left)
-{
-	g_autoptr(GPtrArray) entries = dps_fat_list(fat, directory, NULL);
-
-	for (guint i = 0; entries && i<entries->len && * left> 0; i++) {
-		const DpsFatEntry *entry = entries->pdata[i];
-		g_autoptr(DpsFatFile) file = NULL;
-		uint8_t bytes[512];
-
-		(*left)--;
-		g_assert_true(g_utf8_validate(entry->name, -1, NULL));
-		if (entry->attributes & DPS_FAT_ATTRIBUTE_DIRECTORY) {
-			if (depth < MAX_DEPTH)
-				read_directory(fat, entry, depth + 1, left);
-			continue;
-		}
-		file = dps_fat_open_file(fat, entry, NULL);
-		if (file) {
-			DpsRegion region = dps_fat_file_get_region(file);
-
-			dps_region_read(&region, 0, bytes, MIN(sizeof(bytes), region.size), NULL);
-			if (region.size > sizeof(bytes))
-				dps_region_read(&region, region.size - 1, bytes, 1, NULL);
-		}
-	}
-}
-
-static void
-read_all(const DpsRegion *region)
+tell_check(DpsFat *fat, GString *told)
 {
 	g_autoptr(GError) error = NULL;
-	g_autoptr(DpsFat) fat = dps_fat_open(region, &error);
-	g_autoptr(DpsFatEntry) root = NULL;
-	g_autoptr(DpsFatEntry) file = NULL;
-	g_autoptr(GPtrArray) problems = NULL;
-	DpsFatState state;
-	uint32_t n_free;
-	guint left = 1000;
+	g_autoptr(GPtrArray) problems = dps_fat_check(fat, &error);
 
-	if (!fat) {
-		fuzz_check_text(error->message);
-		return;
-	}
-	dps_fat_read_state(fat, &state, NULL);
-	dps_fat_count_free(fat, &n_free, NULL);
-	root = dps_fat_lookup(fat, "", NULL);
-	if (root)
-		read_directory(fat, root, 0, &left);
-	file = dps_fat_lookup(fat, "/efi/boot/bootx64.efi", NULL);
-	problems = dps_fat_check(fat, NULL);
+	if (!problems)
+		fuzz_tell_error(told, &error);
 	for (guint i = 0; problems && i < problems->len; i++) {
 		const DpsFatProblem *problem = problems->pdata[i];
 
 		/* A name is what it is; who shows it escapes it. */
 		g_assert_true(!problem->path || g_utf8_validate(problem->path, -1, NULL));
 		g_assert_true(g_utf8_validate(problem->message, -1, NULL));
+		g_string_append_printf(told, "%s: %s\n", problem->path, problem->message);
 	}
+}
+
+static void
+tell_root(DpsFat *fat)
+{
+	g_autoptr(DpsFatEntry) root = dps_fat_lookup(fat, "", NULL);
+	g_autoptr(GPtrArray) entries = root ? dps_fat_list(fat, root, NULL) : NULL;
+
+	for (guint i = 0; entries && i < MIN(entries->len, 64); i++) {
+		const DpsFatEntry *entry = entries->pdata[i];
+		g_autoptr(DpsFatEntry) found = NULL;
+
+		if (strchr(entry->name, '/') || strcmp(entry->name, ".") == 0 ||
+		    strcmp(entry->name, "..") == 0 || strstr(entry->name, "\xEF\xBF\xBD"))
+			continue;
+		found = dps_fat_lookup(fat, entry->name, NULL);
+		g_assert_nonnull(found);
+	}
+}
+
+static void
+tell(gpointer input, GString *told)
+{
+	FuzzImage *image = input;
+	DpsRegion region = fuzz_image_region(image);
+	DpsFatGeometry geometry = { .width = 99 };
+	g_autoptr(GError) error = NULL;
+	g_autoptr(DpsFat) fat = NULL;
+	g_autoptr(DpsEsp) esp = NULL;
+	DpsFatState state = { .where = "x" };
+	uint32_t n_free = 99;
+
+	image->bytes_read = 0;
+	if (!dps_fat_read_geometry(&region, &geometry, &error)) {
+		g_assert_cmpuint(geometry.width, ==, 99);
+		fuzz_tell_error(told, &error);
+		g_assert_null(dps_fat_open(&region, NULL));
+		return;
+	}
+	fat = dps_fat_open(&region, &error);
+	if (!fat) {
+		fuzz_tell_error(told, &error);
+		return;
+	}
+	if (dps_fat_read_state(fat, &state, &error))
+		g_string_append_printf(told, "%d %d\n", state.is_dirty, state.has_errors);
+	else
+		fuzz_tell_error(told, &error);
+	if (dps_fat_count_free(fat, &n_free, &error)) {
+		g_assert_cmpuint(n_free, <=, geometry.n_clusters);
+		g_string_append_printf(told, "%u free\n", n_free);
+	} else {
+		g_assert_cmpuint(n_free, ==, 99);
+		fuzz_tell_error(told, &error);
+	}
+	tell_root(fat);
+	tell_check(fat, told);
+
+	esp = dps_esp_open_region(&region, &error);
+	if (esp)
+		fuzz_tell_files(dps_esp_get_files(esp), NULL, told);
+	else
+		fuzz_tell_error(told, &error);
+	g_assert_cmpuint(image->bytes_read, <=, MAX_BYTES_READ);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const guint widths[] = { 12, 16, 32 };
-	g_autoptr(Image) image = NULL;
-	DpsRegion region;
+	g_auto(FuzzImage) image = { 0 };
 
-	if (size > 512 && data[0] == 0xEB) {
-		region = dps_region_over_memory(data, size);
-		read_all(&region);
-		return 0;
-	}
-	image = make_image(widths[size > 0 ? data[0] % 3 : 0]);
-	for (guint i = 0; i < MAX_CHANGES && (i + 1) * CHANGE_SIZE < size; i++)
-		change(image, data + 1 + (size_t)i * CHANGE_SIZE);
-	region = dps_region_over_memory(image->bytes, image->size);
-	read_all(&region);
+	fuzz_image_unpack(&image, data, size);
+	fuzz_image_seal(&image);
+	fuzz_tell_twice(tell, &image);
 	return 0;
+}
+
+size_t
+LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
+{
+	return fuzz_mutate(data, size, max_size, seed, TRUE);
 }

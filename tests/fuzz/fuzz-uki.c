@@ -1,7 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "fuzz.h"
 #include "format/bls.h"
+#include "format/elf.h"
 #include "format/uki.h"
+#include "fuzz.h"
+#include "mutate.h"
+
+/*
+ * EFI programs: PE headers and sections, unified kernel images, the kernel inside; and ELF headers.
+ *
+ * Asserted: what is told is text, and problems say something; there is a profile at least; nothing
+ * of a program that cannot be read is set.
+ */
 
 static void
 check_os_release(const DpsOsRelease *os_release)
@@ -56,12 +65,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	g_autoptr(GError) error = NULL;
 	g_auto(DpsKernel) kernel = { 0 };
 	g_auto(DpsUki) uki = { 0 };
+	DpsArch arch = DPS_ARCH_NONE;
 
 	g_assert_true(dps_kernel_read(&region, &kernel, NULL)); /* memory never fails */
 	fuzz_check_text(kernel.version);
 
+	if (!dps_elf_read_arch(&region, &arch, &error)) {
+		g_assert_cmpint(arch, ==, DPS_ARCH_NONE);
+		fuzz_check_error(error);
+		g_clear_error(&error);
+	}
+
 	if (!dps_uki_read(&region, &uki, &error)) {
-		fuzz_check_text(error->message);
+		fuzz_check_error(error);
+		g_assert_true(!uki.pe.sections && !uki.profiles && !uki.strings);
 		return 0;
 	}
 	for (int problem = DPS_PE_TRUNCATED; problem <= DPS_PE_BEYOND_IMAGE; problem++) {
@@ -73,4 +90,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	check_uki(&uki);
 	return 0;
+}
+
+size_t
+LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
+{
+	return fuzz_mutate(data, size, max_size, seed, FALSE);
 }

@@ -19,3 +19,30 @@ fuzz_check_text(const char *text)
 	for (const char *at = text; *at; at = g_utf8_next_char(at))
 		g_assert_false(g_unichar_iscntrl(g_utf8_get_char(at)));
 }
+
+/* The same for a failure, which must say something. */
+static inline void
+fuzz_check_error(const GError *error)
+{
+	g_assert_nonnull(error);
+	g_assert_cmpstr(error->message, !=, "");
+	fuzz_check_text(error->message);
+}
+
+/*
+ * What a reader told of one input, as text: whoever reads the same bytes again must be told the
+ * same, or the answer hangs on something that is not in them: memory that nobody wrote, an address,
+ * the order of a table.
+ */
+typedef void (*FuzzTell)(gpointer input, GString *told);
+
+static inline void
+fuzz_tell_twice(FuzzTell tell, gpointer input)
+{
+	g_autoptr(GString) first = g_string_new(NULL);
+	g_autoptr(GString) second = g_string_new(NULL);
+
+	tell(input, first);
+	tell(input, second);
+	g_assert_cmpmem(first->str, first->len, second->str, second->len);
+}

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Writes the first inputs of a fuzz target: make-seeds.py TARGET DIRECTORY.
 
-Small files that are right, so that a fuzzer starts behind the magic numbers.  What an engine finds
-later comes beside them, in corpus/TARGET, under the name of its bug.
+Small texts that are right, so that a fuzzer starts behind the magic numbers, and all of seeds/TARGET:
+small images that other people's tools made (make-images.py), and what was found, under the name of its
+bug.
 """
 
 import hashlib
@@ -75,41 +76,26 @@ SEEDS = {
         b"initrd /a/initrd\ndevicetree /x.dtb\ndevicetree-overlay a b\nextra /x.cred\n",
         "uki-key": b"a+3-1.conf\nuki /fooos/bar.efi\nprofile 1\n",
         "url": b"uki-url :foo.efi\nefi /x.efi\n",
+    },
+    "loader": {
         "loader.conf": b"default *[a-f]-?.conf\ntimeout 3\npreferred x\nwhat 1\neditor\n",
-        "csv": "\ufeffshimx64.efi,Fedora,,The boot entry\n".encode("utf-16-le"),
+        "os-release": OSREL + b"PRETTY_NAME='a b'\nIMAGE_ID=\\x\n# x\nBUILD_ID=\"a\\\"b\"\n",
         "srel": b"type1\n",
-        "versions": b"123~rc1-1^2.a\n123-a.1_2\n",
+    },
+    "csv": {
+        "shim": "\ufeffshimx64.efi,Fedora,,The boot entry\n".encode("utf-16-le"),
+        "two": "a.efi,A,opt ions\r\nb.efi,\U0001f427 B\n".encode("utf-16-le"),
+    },
+    "words": {
+        "assignments": b"esp=1\nroot:aarch64=LABEL=x,growfs,no-read-only\nsame=5,no-auto\nhome=/dev/sda3,auto\n",
+        "guids": b"4f68bce3-e8cd-4db1-96e7-fbcaf984b709\n4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709\nroot-x86-64\namd64\n",
+        "versions": b"123~rc1-1^2.a\n123-a.1_2\n123.a-1\n1.0~\n1.0^\n01\n1\n",
     },
     "cmdline": {
         "all": b"root=LABEL=x rootflags=subvol=/a/,ro rootflags=subvolid=5 \"a b\"='c d' rw ro "
         b"systemd.gpt-auto=0 rd.systemd.gpt_auto mount.usrflags=x roothash=00",
         "hash": HASH.encode(),
         "machine-id": HASH[:32].encode(),
-    },
-    # Changes to a small image: block, offset (two bytes), value, kind; see fuzz-btrfs.c.
-    "btrfs": {
-        "nothing": b"",
-        "super": bytes([0, 188, 0, 0x63, 0]) * 3 + bytes([0, 0x2B, 3, 0, 1]) * 3,
-        "chunks": bytes([1, 101, 0, 0, 0]) * 3 + bytes([1, 0xC0, 0xF, 1, 0]) * 3,
-        "roots": bytes([2, 96, 0, 9, 0]) * 3 + bytes([2, 0x90, 0xD, 5, 0]) * 3,
-        "files": bytes([3, 96, 0, 8, 0]) * 3 + bytes([3, 0x40, 0xD, 3, 0]) * 3,
-        "all": b"".join(bytes([i % 4, 99 + 7 * i % 156, i % 16, i, i % 2]) for i in range(40)),
-    },
-    # Changes to a small disk or FAT: where, offset (two bytes), value, kind; see fuzz-gpt.c, fuzz-fat.c.
-    "gpt": {
-        "nothing": b"",
-        "unsealed": b"\xff" + bytes([1, 16, 0, 7, 0]),
-        "header": b"\0" + bytes([1, 72, 0, 33, 0, 1, 80, 0, 0xFF, 1, 4, 24, 0, 9, 1, 1, 12, 0, 0, 0]),
-        "entries": b"\0" + bytes([2, 32, 0, 1, 0, 2, 40, 0, 0xFF, 1, 3, 56, 0, 0xD8, 1, 2, 128, 0, 0, 1]),
-        "all": b"\0" + b"".join(bytes([i % 5, 11 * i % 256, i % 3, i, i % 2]) for i in range(30)),
-    },
-    "fat": {
-        "fat12": b"\0",
-        "fat16": b"\1" + bytes([0, 13, 0, 0, 0, 1, 4, 0, 2, 0]),
-        "fat32": b"\2" + bytes([2, 11, 0, 0x0F, 0, 3, 0, 0, 0x41, 0]),
-        "boot": b"\0" + bytes([0, 11, 0, 0, 1, 0, 16, 0, 0, 0, 0, 36, 0, 0xFF, 1]),
-        "loops": b"\2" + b"".join(bytes([1, 4 * i, 0, i, 0]) for i in range(2, 12)),
-        "all": b"\1" + b"".join(bytes([i % 4, 13 * i % 256, i % 7, i, i % 2]) for i in range(40)),
     },
     "backup": {
         "all": b"""{"version": 1, "what": "libdps backup", "time": "2024-01-01T00:00:00Z",
@@ -122,6 +108,16 @@ SEEDS = {
   "from": "", "to": "x\\u001b"},
  {"kind": "btrfs-default", "partition": 3, "uuid": "00000001-1111-4222-8333-444444444444",
   "start": 1048576, "from": {"id": 5, "path": "/"}, "to": {"id": 256, "path": "root"}}]}""",
+        "ours": b"""{"version": 1, "what": "libdps backup", "time": "2024-01-01T00:00:00Z",
+ "disk": {"path": "x", "uuid": "d1d1d1d1-d1d1-d1d1-d1d1-d1d1d1d1d1d1"}, "changes": [
+ {"kind": "type", "partition": 1, "uuid": "a1a1a1a1-a1a1-a1a1-a1a1-a1a1a1a1a1a1", "start": 153600,
+  "from": "0fc63daf-8483-4772-8e79-3d69d8477de4", "to": "11111111-1111-1111-1111-111111111111"},
+ {"kind": "flags", "partition": 2, "uuid": "a2a2a2a2-a2a2-a2a2-a2a2-a2a2a2a2a2a2", "start": 204800,
+  "from": "0x0000000000000000", "to": "0x8000000000000020"},
+ {"kind": "uuid", "partition": 4, "uuid": "0fc63daf-8483-4772-8e79-3d69d8477de4", "start": 256000,
+  "from": "0fc63daf-8483-4772-8e79-3d69d8477de4", "to": "a4a4a4a4-a4a4-a4a4-a4a4-a4a4a4a4a4a4"},
+ {"kind": "name", "partition": 1, "uuid": "a1a1a1a1-a1a1-a1a1-a1a1-a1a1a1a1a1a1", "start": 153600,
+  "from": "x", "to": "EFI"}]}""",
         "nothing": b"{}",
         "deep": b"[" * 3000,
         "number": b'{"version": 1e999, "what": "libdps backup"}',
@@ -131,10 +127,23 @@ SEEDS = {
         b"/dev/mapper/x none swap sw 0 0\nPARTUUID=x /home ext4 defaults\n\0" + OSREL + b"\0" + HASH[:32].encode(),
         "odd": b"\\134 \\ / //\n\t\n/dev/a\\ b\\011 /x/../y z subvolid=99999999999999999999,subvol= 1 1\0=\n\0x",
     },
-    "check": {
-        "nothing": b"",
-        "verity": b"\4" + bytes(300) + b"\1hello" + b"\2x",
-        "swap": b"\3" + bytes(1000) + b"\0" + bytes(100),
+    # fstab, crypttab, cmdline, grub.cfg, machine-id, default/grub, os-release; see fuzz-fstab.c.
+    "fstab": {
+        "tags": b"UUID=C0FF-EE01 /efi vfat x 0 2\nLABEL=system / ext4 rw 0 0\nPARTLABEL=EFI /boot vfat x\n"
+        b"PARTUUID=a4a4a4a4-a4a4-a4a4-a4a4-a4a4a4a4a4a4 none swap sw 0 0\n\0",
+        "nodes": b"/dev/sda1 /boot/efi vfat x 0 2\n/dev/sda2 / ext4 rw 0 0\n/dev/sda4 swap swap sw 0 0\n"
+        b"/dev/disk/by-label/a\\x20b /srv ext4 x\n\0",
+        "crypt": b"/dev/mapper/r / ext4 x 0 0\n/dev/mapper/luks-55555555-5555-5555-5555-555555555555 none swap x\n\0"
+        b"r UUID=eeeeeeee-eeee-eeee-eeee-eeeeeeeeeeee none luks\n# x\n\0root=PARTUUID=A2A2A2A2-a2a2-a2a2-a2a2-a2a2a2a2a2a2"
+        b"\0linux /x root=PARTUUID=a1a1a1a1-a1a1-a1a1-a1a1-a1a1a1a1a1a1\n\0" + HASH[:32].encode(),
+    },
+    # Edits behind a journal's header; see fuzz-journal.c.
+    "journal": {
+        "one": b"\0" + struct.pack("<QQ", 512, 512) + bytes([1]) * 512 + b"x" * 512,
+        "two": b"\0" + struct.pack("<QQ", 0, 8) + bytes(8) + b"y" * 8 + struct.pack("<QQ", 4090, 12)
+        + bytes([7]) * 6 + bytes([8]) * 6 + b"z" * 12,
+        "same": b"\0" + (struct.pack("<QQ", 100, 4) + bytes(4) + b"abcd") * 2,
+        "unsealed": b"\xff",
     },
     "verity": {
         "superblock": struct.pack(
@@ -150,8 +159,12 @@ SEEDS = {
 def main() -> None:
     target, directory = sys.argv[1], Path(sys.argv[2])
     directory.mkdir(parents=True, exist_ok=True)
-    for name, content in SEEDS[target].items():
+    for name, content in SEEDS.get(target, {}).items():
         (directory / name).write_bytes(content)
+    # What edits an image starts from the same ones as what reads it.
+    kept = Path(__file__).parent / "seeds" / target.removesuffix("-edit")
+    for path in sorted(kept.glob("*")):
+        (directory / path.name).write_bytes(path.read_bytes())
 
 
 main()
