@@ -222,7 +222,7 @@ def test_entries_as_bootctl_lists_them(tmp_path: Path) -> None:
 
 
 def test_counters_are_no_part_of_the_id(tmp_path: Path) -> None:
-    """bootctl strips them since 254; systemd-boot always did."""
+    """As systemd-boot has it; test_menu.py asks bootctl, too."""
     (tmp_path / "loader/entries").mkdir(parents=True)
     (tmp_path / "linux").write_text("")
     for name in ("a+3.conf", "b+0-2.conf", "c.conf"):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/bls.h"
+#include "format/loader-conf.h"
 #include "format/verity.h"
 #include "ground/derive.h"
 
@@ -14,7 +15,8 @@
  * What the readers of boot files say, as JSON, for tests that ask other tools the same:
  *
  *	efi-tool uki FILE	headers, sections, problems, meaning
- *	efi-tool list DIR	the boot entries of an ESP that are shown, in the order of the menu
+ *	efi-tool list DIR	the boot entries of an ESP, hidden or not, in the order of the menu;
+ *				DIR,DIR: and of an XBOOTLDR
  *	efi-tool verity FILE	a superblock and the root hash above it
  *	efi-tool var ID		the UUID of the var partition
  */
@@ -123,20 +125,36 @@ add_from_dir(const char *root, const char *below, GPtrArray *entries)
 }
 
 static json_t *
-list_entries(const char *root)
+list_entries(const char *roots)
 {
 	g_autoptr(GPtrArray) entries =
 		g_ptr_array_new_with_free_func((GDestroyNotify)dps_bls_entry_free);
-	const DpsBlsReader reader = { .arch = DPS_ARCH_X86_64,
-				      .exists = is_in_root,
-				      .data = (gpointer)root };
+	g_autoptr(GHashTable) of_part = g_hash_table_new(NULL, NULL);
 	json_t *out = json_array();
+	g_auto(GStrv) parts = g_strsplit(roots, ",", 2);
+	g_autofree char *conf_path = g_build_filename(parts[0], "loader/loader.conf", NULL);
+	g_autofree char *conf_text = NULL;
+	g_autoptr(GPtrArray) shown = g_ptr_array_new();
+	g_autoptr(GPtrArray) rows = g_ptr_array_new();
+	g_auto(DpsLoaderConf) conf = { 0 };
+	gsize conf_size;
+	guint n_esp = 0;
+	int chosen;
 
-	add_from_dir(root, "loader/entries", entries);
-	add_from_dir(root, "EFI/Linux", entries);
+	for (guint i = 0; parts[i]; i++) {
+		add_from_dir(parts[i], "loader/entries", entries);
+		add_from_dir(parts[i], "EFI/Linux", entries);
+		if (i == 0)
+			n_esp = entries->len;
+	}
+	for (guint i = 0; i < entries->len; i++)
+		g_hash_table_insert(of_part, entries->pdata[i], parts[i < n_esp ? 0 : 1]);
 	g_ptr_array_sort(entries, by_menu);
 	for (guint i = 0; i < entries->len; i++) {
-		const DpsBlsEntry *entry = entries->pdata[i];
+		DpsBlsEntry *entry = entries->pdata[i];
+		const DpsBlsReader reader = { .arch = DPS_ARCH_X86_64,
+					      .exists = is_in_root,
+					      .data = g_hash_table_lookup(of_part, entry) };
 		json_t *row = json_object();
 
 		json_object_set_new(row, "id", text(entry->id));
@@ -151,7 +169,16 @@ list_entries(const char *root)
 			row, "hidden",
 			text(dps_bls_hidden_to_string(dps_bls_entry_get_hidden(entry, &reader))));
 		json_array_append_new(out, row);
+		if (dps_bls_entry_get_hidden(entry, &reader) == DPS_BLS_SHOWN) {
+			g_ptr_array_add(shown, entry);
+			g_ptr_array_add(rows, row);
+		}
 	}
+	if (g_file_get_contents(conf_path, &conf_text, &conf_size, NULL))
+		dps_loader_conf_parse(conf_text, conf_size, &conf);
+	chosen = dps_bls_select_default(shown, conf.default_pattern);
+	for (guint i = 0; i < rows->len; i++)
+		json_object_set_new(rows->pdata[i], "isDefault", json_boolean((int)i == chosen));
 	return out;
 }
 
