@@ -159,3 +159,43 @@ def test_bent_and_cut(tmp_path, shape):
         assert bent.read_bytes() == content
         if done.returncode == 0:
             assert json.loads(done.stdout)["peak_kib"] < PEAK_KIB
+
+
+ENCRYPTED = "0x800"  # EXT4_ENCRYPT_FL of lib/ext2fs/ext2_fs.h
+
+
+@pytest.mark.parametrize(
+    ("shape", "command", "path", "words"),
+    [
+        ("ext4", f"sif /usr/lib/os-release flags {ENCRYPTED}", "/usr/lib/os-release", "encrypted"),
+        ("ext4", f"sif /usr/lib flags {ENCRYPTED}", "/usr/lib/os-release", "encrypted"),
+        ("ext4", f"sif /etc/long flags {ENCRYPTED}", "/etc/long", "encrypted"),
+        ("ext4", "sif /etc/long size 5000", "/etc/long", "a link of 5000 bytes"),
+        ("ext2", "sif /etc/long block[0] 0xfffffff", "/etc/long", ""),
+        ("ext4", "sif /usr/lib/os-release links_count 0", "/usr/lib/os-release", "deleted file"),
+        ("ext2", "sif /usr/lib/os-release block[0] 0xfffffff", "/usr/lib/os-release", ""),
+        ("ext2", "sif /usr/lib block[0] 0xfffffff", "/usr/lib/os-release", ""),
+        ("ext4", "stat /usr", "/usr/lib", "not a regular file"),
+        ("ext4", "stat /usr", "/usr/lib/os-release/below", "no such file"),
+        ("ext4", "stat /usr", "/usr/lib/none", "no such file"),
+    ],
+)
+def test_what_cannot_be_read(tmp_path, shape, command, path, words):
+    """One thing made another by debugfs: it is told of, and all that is beside it is read."""
+    image, top = tmp_path / "ext4.img", tmp_path / "tree"
+    top.mkdir()
+    make_tree(top, 7)
+    (top / "beside").write_text("beside\n")
+    make(image, top, shape)
+    run("debugfs", "-w", "-R", command, image)
+    done = run(TOOL, "read", "ext4", image, path, 0, 8, check=False)
+    assert done.returncode == 3 and words in done.stderr, done.stderr
+    assert run(TOOL, "read", "ext4", image, "/beside", 0, 7).stdout == "beside\n"
+
+
+def test_attributes_with_inodes_of_their_own(tmp_path):
+    image, top = tmp_path / "ext4.img", tmp_path / "tree"
+    top.mkdir()
+    run("mke2fs", "-q", "-F", "-t", "ext4", "-O", "ea_inode", "-d", top, image, "16M")
+    done = run(TOOL, "attribute", "ext4", image, "/", "user.x", check=False)
+    assert done.returncode == 3 and "ea_inode" in done.stderr

@@ -2,6 +2,7 @@
 #undef _FILE_OFFSET_BITS /* both names of each call are defined here */
 #include "fault.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +11,9 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* POSIX gives dlsym(3) functions too; ISO C does not know of it. */
@@ -135,6 +138,15 @@ readlinkat(int dir, const char *path, char *buffer, size_t size)
 						       : result;
 }
 
+ssize_t
+fgetxattr(int fd, const char *name, void *value, size_t size)
+{
+	ssize_t result;
+
+	return is_made(FAULT_XATTR, &size, &result) ? REAL(fgetxattr)(fd, name, value, size)
+						    : result;
+}
+
 /* A function a line. */
 /* clang-format off */
 #define BYTES(call, name, parameters, arguments)                                                   \
@@ -164,6 +176,10 @@ STATUS(FAULT_STAT, stat, (const char *path, struct stat *st), (path, st))
 STATUS(FAULT_STAT, stat64, (const char *path, struct stat64 *st), (path, st))
 STATUS(FAULT_FSTAT, fstat, (int fd, struct stat *st), (fd, st))
 STATUS(FAULT_FSTAT, fstat64, (int fd, struct stat64 *st), (fd, st))
+STATUS(FAULT_STATAT, fstatat, (int dir, const char *name, struct stat *st, int flags), (dir, name, st, flags))
+STATUS(FAULT_STATAT, fstatat64, (int dir, const char *name, struct stat64 *st, int flags), (dir, name, st, flags))
+STATUS(FAULT_STATVFS, fstatvfs, (int fd, struct statvfs *st), (fd, st))
+STATUS(FAULT_STATVFS, fstatvfs64, (int fd, struct statvfs64 *st), (fd, st))
 STATUS(FAULT_LINK, linkat, (int from, const char *old, int to, const char *new, int flags),
        (from, old, to, new, flags))
 STATUS(FAULT_UNLINK, unlinkat, (int dir, const char *name, int flags), (dir, name, flags))
@@ -180,6 +196,12 @@ STATUS(FAULT_LOCK, flock, (int fd, int how), (fd, how))
 	}
 ADVISE(posix_fadvise, off_t)
 ADVISE(posix_fadvise64, off64_t)
+
+DIR *
+fdopendir(int fd)
+{
+	return get_fate(FAULT_OPENDIR) == 0 ? REAL(fdopendir)(fd) : NULL;
+}
 
 char *
 realpath(const char *path, char *resolved)

@@ -15,11 +15,15 @@ typedef enum {
 	FAULT_FLUSH,   /* fsync, fdatasync */
 	FAULT_STAT,    /* stat */
 	FAULT_FSTAT,
-	FAULT_LINK,   /* linkat */
-	FAULT_UNLINK, /* unlinkat */
-	FAULT_MKDIR,  /* mkdirat */
-	FAULT_LOCK,   /* flock */
-	FAULT_ADVISE, /* posix_fadvise */
+	FAULT_STATAT,  /* fstatat */
+	FAULT_STATVFS, /* fstatvfs */
+	FAULT_XATTR,   /* fgetxattr */
+	FAULT_LINK,    /* linkat */
+	FAULT_UNLINK,  /* unlinkat */
+	FAULT_MKDIR,   /* mkdirat */
+	FAULT_LOCK,    /* flock */
+	FAULT_ADVISE,  /* posix_fadvise */
+	FAULT_OPENDIR, /* fdopendir */
 	FAULT_REALPATH,
 	FAULT_READLINK, /* readlinkat */
 	FAULT_IOCTL,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fault.h"
 #include "ground/error.h"
 #include "made-up-system.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/sysmacros.h>
 
@@ -324,6 +326,47 @@ test_nodes(void)
 	g_assert_false(dps_blockdev_find_node(&system->system, "/dev/odd", &device));
 }
 
+/* A device that says too little of itself, or that cannot be asked: it has no node. */
+static void
+test_no_node(void)
+{
+	static const MadeUpDevice devices[MAX_DEVICES] = {
+		{ "pci/sda", "8:0", "sda" },
+		{ "pci/sda/sda1", "8:1", "sda1", "partition=1" },
+	};
+	g_autoptr(MadeUpSystem) system = make_system(devices);
+	g_autofree char *directory = g_build_filename(system->sysfs, "devices/pci/sda", NULL);
+	g_autofree char *uevent = g_build_filename(directory, "uevent", NULL);
+	char *node = NULL;
+	dev_t device = 1;
+
+	fault_set_from(FAULT_READ, 1, EIO);
+	g_assert_null(dps_blockdev_get_node(&system->system, number("8:0")));
+	g_assert_true(fault_clear());
+	made_up_write(directory, "uevent", "DEVNAME=\nDEVTYPE=disk\n");
+	g_assert_null(dps_blockdev_get_node(&system->system, number("8:0")));
+	made_up_write(directory, "uevent", "DEVTYPE=disk\n");
+	g_assert_null(dps_blockdev_get_node(&system->system, number("8:0")));
+	g_assert_cmpint(g_remove(uevent), ==, 0);
+	g_assert_null(dps_blockdev_get_node(&system->system, number("8:0")));
+	g_assert_null(dps_blockdev_get_node(&system->system, number("8:99")));
+
+	g_assert_false(
+		dps_blockdev_get_partition(&system->system, number("8:0"), 0, &device, &node));
+	g_assert_false(
+		dps_blockdev_get_partition(&system->system, number("8:99"), 1, &device, &node));
+	fault_set_from(FAULT_OPENDIR, 1, ENOMEM);
+	g_assert_false(
+		dps_blockdev_get_partition(&system->system, number("8:0"), 1, &device, &node));
+	g_assert_true(fault_clear());
+	g_assert_cmpuint(device, ==, 1); /* untouched on failure */
+	g_assert_null(node);
+
+	/* On the running system a node is one that the kernel has as a block device. */
+	g_assert_false(dps_blockdev_find_node(&dps_system, "/dev/null", &device));
+	g_assert_false(dps_blockdev_find_node(&dps_system, "/dev/nonexistent-disk", &device));
+}
+
 int
 main(int argc, char **argv)
 {
@@ -339,5 +382,6 @@ main(int argc, char **argv)
 		g_test_add_data_func(path, GUINT_TO_POINTER(i), test_bad);
 	}
 	g_test_add_func("/blockdev/nodes", test_nodes);
+	g_test_add_func("/blockdev/no-node", test_no_node);
 	return g_test_run();
 }

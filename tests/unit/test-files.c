@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fault.h"
 #include "ground/error.h"
 #include "target/files.h"
 
@@ -442,6 +443,74 @@ test_no_dir(void)
 	clear_place(&place);
 }
 
+/* Everything that a directory is asked for. */
+static gboolean
+ask_all(DpsFiles *files, GError **error)
+{
+	g_autoptr(GPtrArray) list = dps_files_list(files, "/EFI/Linux", error);
+	g_autoptr(DpsFileInfo) info = NULL;
+	g_autoptr(GBytes) value = NULL;
+	g_autofree char *content = NULL;
+	uint64_t size, n_free, unit;
+
+	if (!list || !dps_files_lookup(files, "/in/two.efi", &info, error))
+		return FALSE;
+	content = dps_files_read(files, "/in/two.efi", 100, NULL, error);
+	return content && dps_files_get_space(files, &size, &n_free, &unit, error) &&
+	       dps_files_get_attribute(files, "/EFI/Linux/two.efi", "user.none", &value, error);
+}
+
+/* What cannot be opened, read or asked is an error that says so, and never an empty answer. */
+static void
+test_dir_broken(void)
+{
+	static const FaultCall calls[] = { FAULT_OPEN,	  FAULT_FSTAT, FAULT_STATAT,  FAULT_READ,
+					   FAULT_STATVFS, FAULT_XATTR, FAULT_READLINK };
+	Place place = make_place();
+	g_autoptr(GError) failure = NULL;
+	g_autoptr(DpsFiles) files = dps_files_open_dir(place.inner, 0, &failure);
+
+	g_assert_no_error(failure);
+	for (guint i = 0; i < G_N_ELEMENTS(calls); i++)
+		for (guint nth = 1, was_reached = TRUE; was_reached; nth++) {
+			g_autoptr(GError) error = NULL;
+			gboolean done;
+
+			fault_set(calls[i], nth, EIO);
+			done = ask_all(files, &error);
+			was_reached = fault_clear();
+			g_test_message("call %u, %u: %s", i, nth, error ? error->message : "done");
+			g_assert_cmpint(done, ==, !was_reached);
+			g_assert_true(was_reached || nth > 1);
+			if (!done)
+				g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+		}
+
+	/* Who may not list it may go through it; and a name that is gone meanwhile is not there. */
+	{
+		g_autoptr(DpsFiles) unlisted = NULL;
+		g_autoptr(GPtrArray) list = NULL;
+
+		fault_set(FAULT_OPEN, 1, EACCES);
+		unlisted = dps_files_open_dir(place.inner, 0, &failure);
+		g_assert_true(fault_clear());
+		g_assert_no_error(failure);
+		g_assert_true(ask_all(unlisted, &failure));
+
+		fault_set(FAULT_STATAT, 4, ENOENT); /* "/", "/EFI", "/EFI/Linux" come before */
+		list = dps_files_list(files, "/EFI/Linux", &failure);
+		g_assert_true(fault_clear());
+		g_assert_no_error(failure);
+		g_assert_cmpuint(list->len, ==, 2); /* of three */
+
+		fault_set(FAULT_OPEN, 1, EMFILE);
+		g_assert_null(dps_files_open_dir(place.inner, 0, &failure));
+		g_assert_true(fault_clear());
+		g_assert_error(failure, DPS_ERROR, DPS_ERROR_IO);
+	}
+	clear_place(&place);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -454,5 +523,6 @@ main(int argc, char **argv)
 	g_test_add_func("/files/dir-list", test_dir_list);
 	g_test_add_func("/files/dir-attribute", test_dir_attribute);
 	g_test_add_func("/files/no-dir", test_no_dir);
+	g_test_add_func("/files/dir-broken", test_dir_broken);
 	return g_test_run();
 }

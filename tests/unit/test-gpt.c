@@ -303,6 +303,87 @@ test_noise(void)
 	}
 }
 
+/* One field of the backup header changed: the primary is used, and says what the backup is not. */
+static void
+test_backup_header_rules(void)
+{
+	static const struct {
+		uint64_t entries_lba;
+		const char *problem;
+	} rows[] = {
+		{ 2016, "entries lie over the header" },
+		{ 1000, "entries at sector 1000, not behind the usable area" },
+		{ 2014, "entries at sector 2014, not behind the usable area" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+		g_autoptr(DpsGpt) gpt = NULL;
+
+		dps_store_le64(disk.bytes + (size_t)2047 * 512 + 72, rows[i].entries_lba);
+		test_disk_seal(&disk, 2047);
+		gpt = read_good(&disk);
+		g_assert_true(gpt->primary.good);
+		g_assert_false(gpt->backup.good);
+		g_assert_cmpstr(gpt->backup.problem, ==, rows[i].problem);
+	}
+}
+
+/* Where the two copies would be written, and why they cannot be. */
+static void
+test_places(void)
+{
+	static const struct {
+		const char *name;
+		uint64_t first_usable, alternate;
+		gboolean has_backup;
+		const char *primary, *backup; /* NULL: there is a place */
+	} rows[] = {
+		{ "good", 34, 2047, TRUE, NULL, NULL },
+		{ "no-backup", 34, 2047, FALSE, NULL, NULL },
+		{ "no-room-in-front", 33, 2047, TRUE,
+		  "its entries do not fit between sector 2 and the first usable sector, 33", NULL },
+		{ "among-partitions", 34, 1000, FALSE, NULL,
+		  "it belongs in sector 1000, inside of the usable area" },
+		{ "no-room-behind", 34, 2016, FALSE, NULL,
+		  "there is no room for its entries behind the usable area" },
+		{ "behind-the-end", 34, 5000, FALSE, NULL,
+		  "it belongs in sector 5000, and the disk has 2048" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+		g_autoptr(DpsGpt) gpt = NULL;
+
+		g_test_message("%s", rows[i].name);
+		dps_store_le64(disk.bytes + 512 + 32, rows[i].alternate);
+		dps_store_le64(disk.bytes + 512 + 40, rows[i].first_usable);
+		test_disk_seal(&disk, 1);
+		if (!rows[i].has_backup)
+			memset(disk.bytes + (size_t)2047 * 512, 0, 512);
+		gpt = read_good(&disk);
+		g_assert_true(gpt->primary.good);
+		g_assert_cmpint(gpt->backup.good, ==, rows[i].has_backup);
+		g_assert_cmpstr(gpt->primary_place.problem, ==, rows[i].primary);
+		g_assert_cmpstr(gpt->backup_place.problem, ==, rows[i].backup);
+	}
+}
+
+/* A boot sector has the signature of an MBR, and code where one has its records. */
+static void
+test_boot_sector(void)
+{
+	g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+	g_autoptr(DpsGpt) gpt = NULL;
+	g_autofree char *problem = NULL;
+
+	memset(disk.bytes, 0, disk.size);
+	memset(disk.bytes + 446, 0x5a, 64);
+	disk.bytes[510] = 0x55;
+	disk.bytes[511] = 0xaa;
+	g_assert_cmpint(read_table(&disk, 0, &gpt, &problem), ==, DPS_GPT_NONE);
+}
+
 static gboolean
 read_any(const DpsRegion *region, GError **error)
 {
@@ -327,6 +408,9 @@ main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/gpt/broken-medium", test_broken_medium);
+	g_test_add_func("/gpt/backup-header-rules", test_backup_header_rules);
+	g_test_add_func("/gpt/places", test_places);
+	g_test_add_func("/gpt/boot-sector", test_boot_sector);
 	g_test_add_func("/gpt/shapes", test_shapes);
 	g_test_add_func("/gpt/header-rules", test_header_rules);
 	g_test_add_func("/gpt/damage", test_damage);
