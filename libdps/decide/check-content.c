@@ -1,23 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
+#include "decide/discover.h"
 #include "ground/types.h"
 #include "target/image.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-/* dissect-image.c of systemd 254 to 257: what may be mounted without anybody naming its type. */
-static gboolean
-is_allowed(const char *type)
-{
-	static const char *const allowed[] = { "btrfs",	   "erofs", "ext4", "f2fs",
-					       "squashfs", "vfat",  "xfs" };
-
-	for (guint i = 0; i < G_N_ELEMENTS(allowed); i++)
-		if (g_strcmp0(type, allowed[i]) == 0)
-			return TRUE;
-	return FALSE;
-}
 
 static void
 check_root_fs_not_allowed(DpsCheck *check)
@@ -28,7 +16,8 @@ check_root_fs_not_allowed(DpsCheck *check)
 		/* A member, LUKS and nothing at all are other rules' matters. */
 		if (!partition->type || !dps_check_is_mounted_role(partition->type->role) ||
 		    partition->content.kind != DPS_CONTENT_FILE_SYSTEM ||
-		    dps_partition_is_member(partition) || is_allowed(partition->content.type))
+		    dps_partition_is_member(partition) ||
+		    dps_discover_is_allowed(partition->content.type))
 			continue;
 		dps_check_report(
 			check, partition->number,
@@ -45,10 +34,7 @@ check_fs_ambiguous(DpsCheck *check)
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
 
-		if (partition->type && partition->content.kind == DPS_CONTENT_AMBIGUOUS &&
-		    partition->type->role != DPS_ROLE_LINUX_GENERIC &&
-		    partition->type->role != DPS_ROLE_BIOS_BOOT &&
-		    partition->type->role != DPS_ROLE_PREP)
+		if (dps_discover_spoils_disk(partition))
 			dps_check_report(
 				check, partition->number,
 				"see them with wipefs on the partition's node, and erase the stale "

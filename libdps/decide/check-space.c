@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
+#include "format/bls-name.h"
 #include "ground/types.h"
 
 #include <inttypes.h>
@@ -16,7 +17,8 @@
 typedef struct {
 	const DpsBootPart *part;
 	uint64_t size, free_size;
-	uint64_t largest; /* of one set: kernel, initrds and what goes with it */
+	uint64_t largest; /* of one set: kernel, initrds, device trees; or UKI, addons, credentials
+			   */
 	uint64_t used;	  /* by all sets; files of several entries count once */
 	guint n;	  /* sets */
 	const char *path; /* of the entry with the largest set */
@@ -35,6 +37,47 @@ size_of(const DpsBootPart *part, const char *path, uint64_t unit, GHashTable *se
 	if (g_hash_table_add(seen, g_ascii_strdown(path, -1)))
 		*used += size;
 	return size;
+}
+
+/*
+ * What goes with a UKI alone: addons, credentials and extensions in "NAME.efi.extra.d" beside it,
+ * where NAME has no boot counter.  Those in /loader belong to all of them.  Source:
+ * systemd-stub(7).
+ */
+static uint64_t
+size_of_companions(const DpsBootPart *part, const char *uki, uint64_t unit, GHashTable *seen,
+		   uint64_t *used)
+{
+	g_autofree char *parent = g_path_get_dirname(uki);
+	g_autofree char *file = g_path_get_basename(uki);
+	g_autofree char *directory = NULL;
+	g_autoptr(GPtrArray) names = NULL;
+	g_auto(DpsBlsName) name = { 0 };
+	uint64_t size = 0;
+
+	dps_bls_name_parse(file, ".efi", &name);
+	directory = g_strdup_printf("%s/%s.extra.d", parent, name.id);
+	names = dps_boot_list(part, directory);
+	for (guint i = 0; i < names->len; i++) {
+		const DpsFileInfo *info = names->pdata[i];
+		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
+
+		size += size_of(part, path, unit, seen, used);
+	}
+	return size;
+}
+
+static void
+count_set(Room *room, uint64_t set, const char *path)
+{
+	if (set == 0)
+		return;
+
+	room->n++;
+	if (set > room->largest) {
+		room->largest = set;
+		room->path = path;
+	}
 }
 
 /* $BOOT: XBOOTLDR where there is one, else the ESP; FALSE when nothing of it can be said. */
@@ -72,16 +115,22 @@ measure(DpsCheck *check, Room *room)
 		for (guint j = 0; j < bls->initrds->len; j++)
 			set += size_of(room->part, bls->initrds->pdata[j], unit, seen, &room->used);
 		set += size_of(room->part, bls->devicetree, unit, seen, &room->used);
+		for (guint j = 0; j < bls->devicetree_overlays->len; j++)
+			set += size_of(room->part, bls->devicetree_overlays->pdata[j], unit, seen,
+				       &room->used);
 		for (guint j = 0; j < bls->extras->len; j++)
 			set += size_of(room->part, bls->extras->pdata[j], unit, seen, &room->used);
-		if (set == 0)
-			continue;
-		room->n++;
-		if (set > room->largest) {
-			room->largest = set;
-			room->path = entry->path;
-		}
+		if (bls->loader == DPS_BLS_LOADER_UKI && bls->path)
+			set += size_of_companions(room->part, bls->path, unit, seen, &room->used);
+		count_set(room, set, entry->path);
 	}
+	/* The one that firmware starts itself: the next one has to fit beside it, too. */
+	if (boot->chain == DPS_CHAIN_UKI && boot->loader && room->part == &boot->esp)
+		count_set(room,
+			  size_of(room->part, boot->loader->path, unit, seen, &room->used) +
+				  size_of_companions(room->part, boot->loader->path, unit, seen,
+						     &room->used),
+			  boot->loader->path);
 	return TRUE;
 }
 

@@ -406,62 +406,6 @@ check_validatefs_mismatch(DpsCheck *check)
 	}
 }
 
-/* What each family of systemd does with a partition of this role. */
-static const char *
-describe_use(DpsCheck *check, const DpsPartition *partition)
-{
-	gboolean has_xbootldr = check->boot->xbootldr.partition != NULL;
-
-	switch (partition->type->role) {
-	case DPS_ROLE_ESP:
-		if (partition != check->boot->esp.partition)
-			return NULL;
-		return has_xbootldr
-			       ? "systemd mounts it at /efi when asked for (252: when /efi "
-				 "exists)"
-			       : "systemd mounts it when asked for: 252 at /efi if that exists, "
-				 "else at /boot; 254 and newer at /boot, else at /efi";
-	case DPS_ROLE_XBOOTLDR:
-		if (partition != check->boot->xbootldr.partition)
-			return NULL;
-		return "systemd mounts it at /boot when asked for (259 and newer: as vfat only)";
-	case DPS_ROLE_ROOT:
-		return partition == dps_check_get_root(check)
-			       ? "systemd mounts it at / when no root= is given"
-			       : NULL;
-	case DPS_ROLE_USR:
-		return "systemd mounts it at /usr with mount.usr=dissect (258 and newer) alone";
-	case DPS_ROLE_HOME:
-		return "systemd mounts it at /home, unless fstab has a line for it";
-	case DPS_ROLE_SRV:
-		return "systemd mounts it at /srv, unless fstab has a line for it";
-	case DPS_ROLE_VAR:
-		return "systemd mounts it at /var, if its UUID derives from the machine-id";
-	case DPS_ROLE_TMP:
-		return "systemd mounts it at /var/tmp, unless fstab has a line for it";
-	case DPS_ROLE_SWAP:
-		return "systemd enables it, unless fstab has a line for swap";
-	default:
-		return NULL;
-	}
-}
-
-void
-dps_check_summarise_mounts(DpsCheck *check)
-{
-	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
-		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
-		const char *use = partition->type ? describe_use(check, partition) : NULL;
-
-		if (!use)
-			continue;
-		if (partition->attributes & DPS_FLAG_NO_AUTO &&
-		    partition->type->role != DPS_ROLE_ESP)
-			use = "systemd leaves it alone: it is marked no-auto";
-		dps_check_report(check, partition->number, NULL, "%s", use);
-	}
-}
-
 const DpsRule dps_rules_tree[] = {
 	{ "var-partuuid-mismatch", DPS_SEVERITY_ERROR, check_var_partuuid_mismatch },
 	{ "var-no-machine-id", DPS_SEVERITY_WARNING, check_var_no_machine_id },

@@ -120,16 +120,8 @@ dps_check_report_file(DpsCheck *check, DpsSeverity severity, guint partition, co
 	va_end(args);
 }
 
-/* A reason, and the rules that it kept from being judged. */
-typedef struct {
-	guint partition;
-	char *reason;
-	GString *codes;
-	const DpsRule *last;
-} Unjudged;
-
 static void
-unjudged_free(Unjudged *self)
+unjudged_free(DpsUnjudged *self)
 {
 	g_free(self->reason);
 	g_string_free(self->codes, TRUE);
@@ -139,19 +131,19 @@ unjudged_free(Unjudged *self)
 void
 dps_check_cannot_judge(DpsCheck *check, guint partition, const char *reason)
 {
-	Unjudged *found = NULL;
+	DpsUnjudged *found = NULL;
 
 	if (!dps_check_options_wants(check->options, check->rule->code))
 		return;
 
 	for (guint i = 0; i < check->unjudged->len && !found; i++) {
-		Unjudged *known = check->unjudged->pdata[i];
+		DpsUnjudged *known = check->unjudged->pdata[i];
 
 		if (known->partition == partition && strcmp(known->reason, reason) == 0)
 			found = known;
 	}
 	if (!found) {
-		found = g_new0(Unjudged, 1);
+		found = g_new0(DpsUnjudged, 1);
 		found->partition = partition;
 		found->reason = g_strdup(reason);
 		found->codes = g_string_new(NULL);
@@ -432,67 +424,6 @@ apply_policy(GPtrArray *findings, const DpsCheckOptions *options)
 			dps_finding_set_severity(finding, severity);
 	}
 }
-
-static void
-not_judged(DpsCheck *check)
-{
-	for (guint i = 0; i < check->unjudged->len; i++) {
-		const Unjudged *self = check->unjudged->pdata[i];
-
-		dps_check_report(check, self->partition, NULL, "could not be judged: %s (%s)",
-				 self->reason, self->codes->str);
-	}
-}
-
-/* The first of these that is worse than a note is why root will not be found. */
-static const char *
-find_reason(DpsCheck *check)
-{
-	static const char *const codes[] = {
-		"gpt-missing",	   "mbr-only",
-		"pmbr-missing",	   "root-missing",
-		"root-no-auto",	   "root-foreign-arch",
-		"root-type-on-pv", "root-unformatted",
-		"fs-ambiguous",	   "btrfs-no-default-subvol",
-		"esp-missing",	   "esp-wrong-type",
-		"esp-no-block-io", "esp-not-fat",
-		"loader-no-bli",
-	};
-
-	for (guint i = 0; i < G_N_ELEMENTS(codes); i++)
-		for (guint j = 0; j < check->findings->len; j++) {
-			DpsFinding *finding = check->findings->pdata[j];
-
-			if (strcmp(dps_finding_get_code(finding), codes[i]) == 0 &&
-			    (dps_finding_get_severity(finding) > DPS_SEVERITY_INFO ||
-			     strcmp(codes[i], "root-missing") == 0))
-				return dps_finding_get_message(finding);
-		}
-	return NULL;
-}
-
-static void
-dps_summary(DpsCheck *check)
-{
-	const char *reason = find_reason(check);
-	const char *arch = check->arch ? dps_arch_get_systemd_name(check->arch) : NULL;
-
-	if (!reason && check->arch == DPS_ARCH_NONE)
-		reason = "nothing tells which architecture the disk is for";
-	if (!reason && !dps_check_get_root(check))
-		reason = dps_disk_get_gpt(check->disk) ? "no partition has the root type"
-						       : dps_disk_get_table_problem(check->disk);
-
-	dps_check_report(check, 0, NULL, "root is discoverable%s%s: %s%s", arch ? " on " : "",
-			 arch ? arch : "", reason ? "no: " : "yes", reason ? reason : "");
-	dps_check_summarise_mounts(check);
-}
-
-const DpsRule dps_rules_last[] = {
-	{ "not-judged", DPS_SEVERITY_INFO, not_judged },
-	{ "dps-summary", DPS_SEVERITY_INFO, dps_summary },
-	{ NULL },
-};
 
 GPtrArray *
 dps_check(DpsDisk *disk, DpsTree *tree, const DpsCheckOptions *options, GError **error)

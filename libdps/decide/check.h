@@ -28,8 +28,16 @@ typedef struct {
 	const DpsCheckOptions *options;
 	const DpsRule *rule; /* the one that runs */
 	GPtrArray *findings;
-	GPtrArray *unjudged; /* private: what could not be judged, by reason */
+	GPtrArray *unjudged; /* (element-type DpsUnjudged): by reason */
 } DpsCheck;
+
+/* A reason, and the rules that it kept from being judged. */
+typedef struct {
+	guint partition;
+	char *reason;
+	GString *codes;
+	const DpsRule *last;
+} DpsUnjudged;
 
 struct _DpsRule {
 	const char *code;
@@ -89,10 +97,6 @@ DpsSeverity dps_check_image_severity(DpsCheck *check);
 
 /* The same for what UEFI needs: a warning, too, where the disk has another way to boot */
 DpsSeverity dps_check_uefi_severity(DpsCheck *check);
-
-/* One finding for each partition that systemd mounts or enables by its type: where, and when not.
- */
-void dps_check_summarise_mounts(DpsCheck *check);
 
 typedef enum {
 	DPS_ROOT_SPEC_UNKNOWN = 0, /* no UUID or label, or it may be inside of something closed */

@@ -414,6 +414,20 @@ def test_root_hash_leads_to_its_hashes(tmp_path: pathlib.Path) -> None:
     mend(image, [findings["/EFI/Linux/a.efi"]], ())
 
 
+@pytest.mark.parametrize("name", ["a.efi", "a+3.efi"])
+def test_addons_are_part_of_a_kernel(name: str, tmp_path: pathlib.Path) -> None:
+    """18 MiB fit twice; with what goes with it alone they do not; what all kernels share is no part."""
+    files = {**LOADER, f"EFI/Linux/{name}": makepe.uki("quiet", size=12 * MIB), "loader/credentials/x.cred": bytes(MIB)}
+    extra = {"EFI/Linux/a.efi.extra.d/a.addon.efi": makepe.build([(".cmdline", b"debug")]),
+             "EFI/Linux/a.efi.extra.d/x.sysext.raw": bytes(5 * MIB)}
+    for more, kept, fires in (({}, (), False), (extra, (), True), (extra, ("--keep-kernels=1",), False), ({}, ("--keep-kernels=3",), True)):
+        findings = [finding for finding in check(Disk(files={**files, **more}).make(tmp_path / "disk.raw"), *kept)
+                    if finding["code"] == "esp-small-for-kernels" and finding["severity"] == "warning"]
+        assert bool(findings) == fires, (more.keys(), kept, findings)
+        if more and fires:
+            assert "2 kernels of 17.0 MiB need 34.0 MiB" in findings[0]["message"]
+
+
 def check(image: object, *more: object) -> list[dict]:
     done = subprocess.run([DPS_TAG, "check", str(image), *map(str, more), "--json"], capture_output=True, text=True,
                           env=makedisk.path_of_tools(), check=False)

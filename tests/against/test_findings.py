@@ -390,6 +390,39 @@ def test_dps_summary_fires(tmp_path):
         "root is discoverable on x86-64: no: ")
 
 
+def summary(findings: list[dict]) -> dict[int | None, str]:
+    return {finding["partition"]: finding["message"] for finding in findings if finding["code"] == "dps-summary"}
+
+
+def test_dps_summary_says_which_version_does_what(tmp_path):
+    more = [Partition(size=34, type=makedisk.XBOOTLDR, content="ext4"),
+            Partition(size=2, type=SWAP, content="swap", attrs="GUID:63"),
+            Partition(size=2, type=SWAP, content="swap"),
+            Partition(size=2, type="933ac7e1-2eb4-4f13-b844-0e14e2aef915", content="ext4", mkfs=("-t", "ext2"))]
+    files = {**makedisk.TREE, "srv/.hidden": "x", "etc/fstab": "LABEL=x /boot/efi vfat umask=077 0 0\n"}
+    said = summary(check(makedisk.make(tmp_path / "d.raw", [esp(), root(files=files), *more])))
+    assert said[None] == "root is discoverable on x86-64: yes"
+    assert said[1] == ("systemd 252 to 255 mounts it at /efi when it is asked for; "
+                       "256 and newer leaves it alone: fstab has a line for /boot/efi")
+    assert said[2] == "systemd mounts it at /"
+    assert said[3] == ("systemd 252 to 255 mounts it at /boot when it is asked for; "
+                       "256 and newer leaves it alone: fstab has a line for /boot/efi")
+    assert said[4] == "systemd leaves it alone: it is marked no-auto"
+    assert said[5] == "systemd enables it as swap"
+    assert said[6] == ("systemd 252 to 253 mounts it at /home; 254 to 257 leaves it alone: ext2 is not on systemd's list; "
+                       "258 and newer mounts it at /home, if ext2 is mounted though it is not on systemd's list")
+
+
+def test_dps_summary_by_entry(tmp_path):
+    """Where command lines differ in what becomes of root, each entry says its own."""
+    files = {**UKI, "EFI/Linux/other.efi": makepe.uki(f"root=UUID={fs_uuid(2)}")}
+    found = [finding for finding in check(makedisk.make(tmp_path / "d.raw", [esp(files=files), root()]))
+             if finding["code"] == "dps-summary" and finding["partition"] == 2]
+    assert {finding["path"]: finding["message"] for finding in found} == {
+        "/EFI/Linux/test.efi": "systemd mounts it at /",
+        "/EFI/Linux/other.efi": "systemd leaves it alone: root= says what root is"}
+
+
 def test_dps_summary_silent(tmp_path):
     """It always has something to say, and can be told not to."""
     assert "dps-summary" not in codes(check(sound(tmp_path), "--ignore", "dps-summary"))

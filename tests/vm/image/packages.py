@@ -57,7 +57,8 @@ class Package:
 
 
 class Archive:
-    """One release of Debian for one architecture."""
+    """One release of Debian for one architecture; "bookworm+bookworm-backports": the second before the
+    first."""
 
     def __init__(self, suite: str, architecture: str):
         self.suite = suite
@@ -70,6 +71,7 @@ class Archive:
 
     def _apt(self, tool: str, *words: str, **options) -> str:
         settings = {
+            "APT::Default-Release": self.suite.split("+")[-1] if "+" in self.suite else "",
             "Dir::State": self.state,
             "Dir::State::lists": self.state / "lists",
             "Dir::State::status": self.state / "status",
@@ -95,10 +97,9 @@ class Archive:
             raise Unavailable(f"{KEYRING}: not there: install debian-archive-keyring")
 
         mirror, security = find_mirrors()
-        lines = [
-            f"deb [signed-by={KEYRING}] {mirror} {self.suite} main",
-            f"deb [signed-by={KEYRING}] {security} {self.suite}-security main",
-        ]
+        lines = [f"deb [signed-by={KEYRING}] {mirror} {suite} main" for suite in self.suite.split("+")]
+        if self.suite != "sid":
+            lines.append(f"deb [signed-by={KEYRING}] {security} {self.suite.split('+')[0]}-security main")
         (self.state / "lists" / "partial").mkdir(parents=True, exist_ok=True)
         (self.state / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
         (self.state / "status").touch()

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "decide/discover-internal.h"
+#include "ground/types.h"
+
+#include <string.h>
+
+/*
+ * The ESP and XBOOTLDR after the switch to root: add_partition_esp(), add_partition_xbootldr() and
+ * slash_boot_in_fstab() of gpt-auto-generator.c, whose rules changed in 254 and in 256.
+ */
+
+static gboolean
+is_named(const DpsProfile *profile, DpsRole role)
+{
+	return (profile->loader == DPS_LOADER_WORD_ESP && role == DPS_ROLE_ESP) ||
+	       (profile->loader == DPS_LOADER_WORD_XBOOTLDR && role == DPS_ROLE_XBOOTLDR);
+}
+
+/* 252 wants the ESP alone to be the loader's; 254 either, and both fall together. */
+static void
+judge_loader(DpsDiscovery *self, DpsCandidate *candidate)
+{
+	const DpsProfile *profile = self->profile;
+	DpsRole role = candidate->partition->type->role;
+	gboolean ok = profile->loader != DPS_LOADER_WORD_NONE;
+
+	if (profile->version < 254 && role == DPS_ROLE_XBOOTLDR)
+		return;
+	if (!profile->is_efi) {
+		dps_discovery_add(candidate, "loader", DPS_STEP_PASS,
+				  "on a boot by BIOS nobody asks for the loader's partition");
+		return;
+	}
+	if (profile->version < 254)
+		ok = is_named(profile, role);
+	if (ok)
+		dps_discovery_add(candidate, "loader", DPS_STEP_PASS,
+				  "the loader said that it was started from here");
+	else
+		dps_discovery_add(candidate, "loader", DPS_STEP_FAIL,
+				  "the loader did not say that it was started from %s",
+				  profile->version < 254 ? "this partition" : "this disk");
+}
+
+static gboolean
+is_boot_path(const char *path)
+{
+	return path && (strcmp(path, "/boot") == 0 || strcmp(path, "/efi") == 0 ||
+			g_str_has_prefix(path, "/boot/") || g_str_has_prefix(path, "/efi/"));
+}
+
+/* The first line of fstab that keeps the partition from being mounted at @place; NULL: none. */
+static const DpsFstabEntry *
+find_stop(DpsDiscovery *self, DpsCandidate *candidate, const char *place)
+{
+	const DpsProfile *profile = self->profile;
+
+	for (guint i = 0; i < profile->fstab->len; i++) {
+		const DpsFstabEntry *entry = profile->fstab->pdata[i];
+
+		if (profile->version >= 256 ? is_boot_path(entry->mount_point)
+					    : g_strcmp0(entry->mount_point, place) == 0)
+			return entry;
+		if (profile->version >= 254 && entry->mount_point &&
+		    candidate->partition->type->role == DPS_ROLE_ESP &&
+		    dps_discovery_find_spec(self, entry->spec) == candidate->partition)
+			return entry;
+	}
+	return NULL;
+}
+
+static void
+judge_fstab(DpsDiscovery *self, DpsCandidate *candidate, const char *place)
+{
+	const DpsFstabEntry *stop;
+
+	if (!self->profile->fstab) {
+		dps_discovery_add(candidate, "fstab", DPS_STEP_UNKNOWN,
+				  "fstab, which could not be read, has nothing for it");
+		return;
+	}
+	stop = find_stop(self, candidate, place);
+	if (stop)
+		dps_discovery_add(candidate, "fstab", DPS_STEP_FAIL, "fstab has a line for %s",
+				  stop->mount_point);
+	else
+		dps_discovery_add(candidate, "fstab", DPS_STEP_PASS, "fstab has nothing for it");
+}
+
+static void
+judge_directory(DpsDiscovery *self, DpsCandidate *candidate, const char *place)
+{
+	switch (dps_discovery_get_directory(self, place)) {
+	case DPS_DIRECTORY_BUSY:
+		dps_discovery_add(candidate, "directory", DPS_STEP_FAIL,
+				  "%s of the root file system is not empty", place);
+		break;
+	case DPS_DIRECTORY_UNKNOWN:
+		dps_discovery_add(candidate, "directory", DPS_STEP_UNKNOWN,
+				  "%s of the root file system, which could not be read, is empty",
+				  place);
+		break;
+	default:
+		dps_discovery_add(candidate, "directory", DPS_STEP_PASS,
+				  "%s of the root file system is empty or not there", place);
+	}
+}
+
+/* Where this version puts the ESP. */
+static const char *
+choose_place(DpsDiscovery *self)
+{
+	gboolean has_xbootldr = dps_discovery_get_slot(self, DPS_ROLE_XBOOTLDR) != NULL;
+	DpsDirectory boot = dps_discovery_get_directory(self, "/boot");
+	DpsDirectory efi = dps_discovery_get_directory(self, "/efi");
+
+	if (self->profile->version < 254)
+		return efi != DPS_DIRECTORY_MISSING || has_xbootldr ? "/efi" : "/boot";
+
+	if (has_xbootldr || boot == DPS_DIRECTORY_BUSY)
+		return "/efi";
+	return boot == DPS_DIRECTORY_MISSING && self->profile->version < 256 ? "/efi" : "/boot";
+}
+
+void
+dps_discovery_judge_esp(DpsDiscovery *self, DpsCandidate *candidate)
+{
+	candidate->place = choose_place(self);
+	candidate->is_automount = TRUE;
+	judge_fstab(self, candidate, candidate->place);
+	judge_directory(self, candidate, candidate->place);
+	judge_loader(self, candidate);
+}
+
+void
+dps_discovery_judge_xbootldr(DpsDiscovery *self, DpsCandidate *candidate)
+{
+	const DpsProfile *profile = self->profile;
+	const char *type = candidate->partition->content.type;
+
+	candidate->place = "/boot";
+	candidate->is_automount = TRUE;
+	judge_fstab(self, candidate, candidate->place);
+	judge_directory(self, candidate, candidate->place);
+	judge_loader(self, candidate);
+	if (profile->version < 259)
+		return;
+	if (g_strcmp0(type, "vfat") == 0)
+		dps_discovery_add(candidate, "vfat", DPS_STEP_PASS, "it holds vfat");
+	else
+		dps_discovery_add(candidate, "vfat", DPS_STEP_FAIL,
+				  "it is mounted as vfat, and holds %s",
+				  dps_partition_describe_content(candidate->partition));
+}
