@@ -87,25 +87,6 @@ judge_fstab(DpsDiscovery *self, DpsCandidate *candidate, const char *place)
 		dps_discovery_add(candidate, "fstab", DPS_STEP_PASS, "fstab has nothing for it");
 }
 
-static void
-judge_directory(DpsDiscovery *self, DpsCandidate *candidate, const char *place)
-{
-	switch (dps_discovery_get_directory(self, place)) {
-	case DPS_DIRECTORY_BUSY:
-		dps_discovery_add(candidate, "directory", DPS_STEP_FAIL,
-				  "%s of the root file system is not empty", place);
-		break;
-	case DPS_DIRECTORY_UNKNOWN:
-		dps_discovery_add(candidate, "directory", DPS_STEP_UNKNOWN,
-				  "%s of the root file system, which could not be read, is empty",
-				  place);
-		break;
-	default:
-		dps_discovery_add(candidate, "directory", DPS_STEP_PASS,
-				  "%s of the root file system is empty or not there", place);
-	}
-}
-
 /* Where this version puts the ESP. */
 static const char *
 choose_place(DpsDiscovery *self)
@@ -128,7 +109,7 @@ dps_discovery_judge_esp(DpsDiscovery *self, DpsCandidate *candidate)
 	candidate->place = choose_place(self);
 	candidate->is_automount = TRUE;
 	judge_fstab(self, candidate, candidate->place);
-	judge_directory(self, candidate, candidate->place);
+	dps_discovery_judge_directory(self, candidate);
 	judge_loader(self, candidate);
 }
 
@@ -141,8 +122,9 @@ dps_discovery_judge_xbootldr(DpsDiscovery *self, DpsCandidate *candidate)
 	candidate->place = "/boot";
 	candidate->is_automount = TRUE;
 	judge_fstab(self, candidate, candidate->place);
-	judge_directory(self, candidate, candidate->place);
+	dps_discovery_judge_directory(self, candidate);
 	judge_loader(self, candidate);
+	dps_discovery_judge_file_system(self, candidate);
 	if (profile->version < 259)
 		return;
 	if (g_strcmp0(type, "vfat") == 0)

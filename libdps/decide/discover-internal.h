@@ -27,6 +27,12 @@ const DpsFstabEntry *dps_discovery_find_fstab(DpsDiscovery *self, const char *mo
  */
 DpsPartition *dps_discovery_find_spec(DpsDiscovery *self, const char *spec);
 
+/* Whether nothing is in the directory at the candidate's place. */
+void dps_discovery_judge_directory(DpsDiscovery *self, DpsCandidate *candidate);
+
+/* Whether the version mounts what a partition holds without being told. */
+void dps_discovery_judge_file_system(DpsDiscovery *self, DpsCandidate *candidate);
+
 /* The rules for the boot partitions, which are unlike all others. */
 void dps_discovery_judge_esp(DpsDiscovery *self, DpsCandidate *candidate);
 void dps_discovery_judge_xbootldr(DpsDiscovery *self, DpsCandidate *candidate);

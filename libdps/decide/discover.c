@@ -393,44 +393,10 @@ judge_swap(DpsDiscovery *self, DpsCandidate *candidate)
 		   "it holds swap, or LUKS", "it holds no swap");
 }
 
-static void
-judge_mount(DpsDiscovery *self, DpsCandidate *candidate)
+/* What is in the directory would be hidden, so the partition is not mounted over it. */
+void
+dps_discovery_judge_directory(DpsDiscovery *self, DpsCandidate *candidate)
 {
-	const DpsProfile *profile = self->profile;
-	DpsPartition *partition = candidate->partition;
-	gboolean is_luks = partition->content.kind == DPS_CONTENT_LUKS;
-
-	candidate->place = dps_type_get_mount_point(partition->type);
-	candidate->is_read_only = (partition->attributes & DPS_FLAG_READ_ONLY) != 0;
-	add_either(candidate, "content",
-		   is_luks || (partition->content.kind == DPS_CONTENT_FILE_SYSTEM &&
-			       !dps_partition_is_member(partition)),
-		   "it holds a file system, or LUKS", "it holds no file system");
-	if (profile->version >= 254 && partition->content.kind == DPS_CONTENT_FILE_SYSTEM) {
-		gboolean ok = dps_discover_is_allowed(partition->content.type);
-
-		/* From 260 on, what is not on the list is mounted without a type. */
-		dps_discovery_add(candidate, "file-system",
-				  ok			    ? DPS_STEP_PASS
-				  : profile->version >= 258 ? DPS_STEP_UNKNOWN
-							    : DPS_STEP_FAIL,
-				  ok			    ? "%s is on systemd's list"
-				  : profile->version >= 258 ? "%s is mounted though it is not on "
-							      "systemd's list"
-							    : "%s is not on systemd's list",
-				  partition->content.type);
-	}
-	if (!profile->fstab)
-		dps_discovery_add(candidate, "fstab", DPS_STEP_UNKNOWN,
-				  "fstab, which could not be read, has no line for %s",
-				  candidate->place);
-	else if (dps_discovery_find_fstab(self, candidate->place))
-		dps_discovery_add(candidate, "fstab", DPS_STEP_FAIL, "fstab has a line for %s",
-				  candidate->place);
-	else
-		dps_discovery_add(candidate, "fstab", DPS_STEP_PASS, "fstab has no line for %s",
-				  candidate->place);
-
 	switch (dps_discovery_get_directory(self, candidate->place)) {
 	case DPS_DIRECTORY_BUSY:
 		dps_discovery_add(candidate, "directory", DPS_STEP_FAIL,
@@ -446,6 +412,56 @@ judge_mount(DpsDiscovery *self, DpsCandidate *candidate)
 				  "%s of the root file system is empty or not there",
 				  candidate->place);
 	}
+}
+
+/* 254 has a list of what it mounts by itself; from 260 on, what is not on it is mounted without a
+ * type. */
+void
+dps_discovery_judge_file_system(DpsDiscovery *self, DpsCandidate *candidate)
+{
+	const DpsContent *content = &candidate->partition->content;
+	guint version = self->profile->version;
+
+	if (version < 254 || content->kind != DPS_CONTENT_FILE_SYSTEM)
+		return;
+	if (dps_discover_is_allowed(content->type))
+		dps_discovery_add(candidate, "file-system", DPS_STEP_PASS,
+				  "%s is on systemd's list", content->type);
+	else if (version < 258)
+		dps_discovery_add(candidate, "file-system", DPS_STEP_FAIL,
+				  "%s is not on systemd's list", content->type);
+	else
+		dps_discovery_add(candidate, "file-system", DPS_STEP_UNKNOWN,
+				  "%s is mounted though it is not on systemd's list",
+				  content->type);
+}
+
+static void
+judge_mount(DpsDiscovery *self, DpsCandidate *candidate)
+{
+	const DpsProfile *profile = self->profile;
+	DpsPartition *partition = candidate->partition;
+	gboolean is_luks = partition->content.kind == DPS_CONTENT_LUKS;
+
+	candidate->place = dps_type_get_mount_point(partition->type);
+	candidate->is_read_only = (partition->attributes & DPS_FLAG_READ_ONLY) != 0;
+	add_either(candidate, "content",
+		   is_luks || (partition->content.kind == DPS_CONTENT_FILE_SYSTEM &&
+			       !dps_partition_is_member(partition)),
+		   "it holds a file system, or LUKS", "it holds no file system");
+	dps_discovery_judge_file_system(self, candidate);
+	if (!profile->fstab)
+		dps_discovery_add(candidate, "fstab", DPS_STEP_UNKNOWN,
+				  "fstab, which could not be read, has no line for %s",
+				  candidate->place);
+	else if (dps_discovery_find_fstab(self, candidate->place))
+		dps_discovery_add(candidate, "fstab", DPS_STEP_FAIL, "fstab has a line for %s",
+				  candidate->place);
+	else
+		dps_discovery_add(candidate, "fstab", DPS_STEP_PASS, "fstab has no line for %s",
+				  candidate->place);
+
+	dps_discovery_judge_directory(self, candidate);
 }
 
 /* The type alone mounts no /usr: a command line has to ask for it. */
