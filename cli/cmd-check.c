@@ -15,6 +15,7 @@ make_options(const Options *options, GError **error)
 	g_autoptr(DpsCheckOptions) check = dps_check_options_new();
 
 	dps_check_options_set_arch(check, options->arch);
+	dps_check_options_set_esp(check, options->esp);
 	if (options->keep_kernels > 0)
 		dps_check_options_set_keep_kernels(check, options->keep_kernels);
 	if (options->only && !dps_check_options_set_only(check, options->only, error)) {
@@ -26,7 +27,7 @@ make_options(const Options *options, GError **error)
 		return NULL;
 	}
 	if (options->policy && !dps_check_options_set_policy(check, options->policy, error)) {
-		g_prefix_error(error, "--policy: ");
+		g_prefix_error(error, "%s: ", options->policy_path);
 		return NULL;
 	}
 	return g_steal_pointer(&check);
@@ -222,6 +223,11 @@ run(const Options *options, Screen *screen, GError **error)
 
 	if (!check)
 		return -1;
+	if (options->esp && n > 1) {
+		g_set_error(error, DPS_ERROR, DPS_ERROR_INVALID,
+			    "--esp %s: is the ESP of one disk: name one DISK", options->esp);
+		return -1;
+	}
 	if (n == 0)
 		return run_on_tree(options, screen, check, error);
 

@@ -195,13 +195,17 @@ read_policy(Options *options, const char *name, const char *value, GError **erro
 {
 	g_autoptr(GError) local = NULL;
 	char *text = NULL;
+	gsize size;
 
 	/* Read at once: later, images may be looked at where no other file can be. */
-	if (!g_file_get_contents(value, &text, NULL, &local))
+	if (!g_file_get_contents(value, &text, &size, &local))
 		return throw_usage(error, "--%s: %s", name, local->message);
 
 	g_free(options->policy);
 	options->policy = text;
+	options->policy_path = value;
+	if (strlen(text) != size)
+		return throw_usage(error, "--%s: %s: no text: it has a NUL in it", name, value);
 	return TRUE;
 }
 
@@ -215,6 +219,17 @@ read_number(const char *name, const char *value, guint max, guint *out, GError *
 		return throw_usage(error, "--%s %s: not a number from 1 to %u", name, value, max);
 
 	*out = (guint)number;
+	return TRUE;
+}
+
+static gboolean
+read_esp(Options *options, const char *name, const char *value, GError **error)
+{
+	if (!*value)
+		return throw_usage(error, "--%s: empty: name the directory with the ESP's files",
+				   name);
+
+	options->esp = value;
 	return TRUE;
 }
 
@@ -327,6 +342,8 @@ static const struct {
 	  "do not report these findings" },
 	{ "policy", 0, "FILE", COMMAND_CHECK, read_policy,
 	  "severities: lines CODE=error|warning|info|ignore" },
+	{ "esp", 0, "DIR", COMMAND_CHECK, read_esp,
+	  "the files of the ESP are there (default: its mount)" },
 	{ "keep-kernels", 0, "N", COMMAND_CHECK, read_keep_kernels,
 	  "how many kernels need room (default: 2)" },
 	{ "jobs", 0, "N", COMMAND_CHECK, read_jobs,

@@ -150,14 +150,14 @@ be_the_reader(const Run *run, const Reader *self, pid_t parent, int answer, int 
 
 /* --- The other side --------------------------------------------------------------------------- */
 
-/* The partitions of a device are read through nodes of their own, which come and go; and a tree is
- * its caller's. */
+/* The partitions of a device are read through nodes of their own, which come and go; and a tree, or
+ * the directory of an ESP, is its caller's. */
 static gboolean
 may_be_confined(const Options *options, const char *path)
 {
 	struct stat st;
 
-	return !options->root && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+	return !options->root && !options->esp && stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
 static void
@@ -323,7 +323,7 @@ look_at_clock(Run *run, Reader *self)
 }
 
 /* One of the signals came: the readers go first, then the line on the terminal, then we. */
-static void
+G_GNUC_NORETURN static void
 end_by_signal(Run *run, int signal)
 {
 	struct rusage usage;

@@ -37,7 +37,8 @@ typedef Facts *(*ReadersFunc)(const Options *options, const char *path, gpointer
  * @readings: their paths are set; the rest is set here
  * @n: how many
  *
- * Those that strangers may have made are confined: image files, when no tree is read beside them.
+ * Those that strangers may have made are confined: image files, when no tree and no directory is
+ * read beside them.
  * What the kernel lacks for it is told with --verbose.
  *
  * A line on stderr tells how far it is when there are several and stderr is a terminal that can

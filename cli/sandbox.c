@@ -344,24 +344,24 @@ restrict_calls(void)
  */
 
 /* Whoever started us may have set a lower one, which stays. */
-static rlim_t
-get_lower(int resource, rlim_t ours)
-{
-	struct rlimit now;
-
-	return getrlimit(resource, &now) == 0 ? MIN(now.rlim_cur, ours) : ours;
-}
-
 guint
 sandbox_get_cpu_seconds(void)
 {
-	return (guint)get_lower(RLIMIT_CPU, SANDBOX_CPU_SECONDS);
+	struct rlimit now;
+
+	return getrlimit(RLIMIT_CPU, &now) == 0 && now.rlim_cur < SANDBOX_CPU_SECONDS
+		       ? (guint)now.rlim_cur
+		       : SANDBOX_CPU_SECONDS;
 }
 
 guint
 sandbox_get_memory_mib(void)
 {
-	return (guint)(get_lower(RLIMIT_DATA, (rlim_t)SANDBOX_MEMORY_MIB << 20) >> 20);
+	struct rlimit now;
+
+	return getrlimit(RLIMIT_DATA, &now) == 0 && now.rlim_cur >> 20 < SANDBOX_MEMORY_MIB
+		       ? (guint)(now.rlim_cur >> 20)
+		       : SANDBOX_MEMORY_MIB;
 }
 
 static void

@@ -461,10 +461,31 @@ read_mbr_partitions(DpsBoot *self, DpsDisk *disk)
 	}
 }
 
-DpsBoot *
-dps_boot_read(DpsDisk *disk, DpsTree *tree)
+/* The files that a caller says are the ESP's, where it is mounted. */
+static gboolean
+open_esp_dir(DpsBoot *self, DpsDisk *disk, const char *path, GError **error)
 {
-	DpsBoot *self = g_new0(DpsBoot, 1);
+	DpsBootPart *part = &self->esp;
+
+	if (!part->partition)
+		return dps_throw(
+			error, DPS_ERROR_NOT_FOUND,
+			"%s: %s: the disk has no ESP that could have these files: leave it "
+			"out, or give a partition the type first: dps-tag apply",
+			dps_disk_get_path(disk), path);
+	part->esp = dps_esp_open_dir(path, error);
+	if (!part->esp)
+		return FALSE;
+
+	part->is_fat = is_fat(part->partition);
+	part->files = dps_esp_get_files(part->esp);
+	return TRUE;
+}
+
+DpsBoot *
+dps_boot_read(DpsDisk *disk, DpsTree *tree, const char *esp, GError **error)
+{
+	g_autoptr(DpsBoot) self = g_new0(DpsBoot, 1);
 
 	self->text_left = MAX_TEXT;
 	self->others = g_ptr_array_new_with_free_func((GDestroyNotify)part_free);
@@ -490,8 +511,12 @@ dps_boot_read(DpsDisk *disk, DpsTree *tree)
 		    !(partition->attributes & DPS_FLAG_NO_AUTO))
 			self->xbootldr.partition = partition;
 	}
-	if (self->esp.partition)
+	if (esp) {
+		if (!open_esp_dir(self, disk, esp, error))
+			return NULL;
+	} else if (self->esp.partition) {
 		open_part(&self->esp, disk, tree, self->esp.partition);
+	}
 	if (self->xbootldr.partition)
 		open_part(&self->xbootldr, disk, tree, self->xbootldr.partition);
 
@@ -504,7 +529,7 @@ dps_boot_read(DpsDisk *disk, DpsTree *tree)
 	read_grub(self, &self->xbootldr, "");
 	read_others(self, disk);
 	read_mbr_partitions(self, disk);
-	return self;
+	return g_steal_pointer(&self);
 }
 
 /* What zipl writes into the first sector, for machines of s390x to start from a SCSI disk or a file

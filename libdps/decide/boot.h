@@ -91,7 +91,9 @@ typedef struct {
 					itself, a UKI */
 } DpsBoot;
 
-DpsBoot *dps_boot_read(DpsDisk *disk, DpsTree *tree);
+/* @esp: (nullable): a directory with the files of the ESP.  NULL on failure: what is wrong with it
+ */
+DpsBoot *dps_boot_read(DpsDisk *disk, DpsTree *tree, const char *esp, GError **error);
 void dps_boot_free(DpsBoot *self);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsBoot, dps_boot_free)
 
@@ -109,5 +111,6 @@ GPtrArray *dps_boot_list(const DpsBootPart *part, const char *path);
 DpsProgram *dps_program_read(DpsBootPart *part, const char *path);
 void dps_program_free(DpsProgram *program);
 
-/* Whether other firmware than UEFI boots this disk, as far as types, boot programs and the first sector tell. */
+/* Whether other firmware than UEFI boots this disk, as far as types, boot programs and the first
+ * sector tell. */
 gboolean dps_boot_is_bios(DpsDisk *disk);

@@ -8,6 +8,9 @@
 
 #define MIB (UINT64_C(1024) * 1024)
 
+/* One finding for all that has this reason. */
+#define NOT_ON_A_DIRECTORY "its files are read from a directory: the FAT can be checked while it is not mounted"
+
 /* The geometry of the ESP's FAT; FALSE when it is no FAT, which is another rule's matter. */
 static gboolean
 read_geometry(DpsCheck *check, DpsFatGeometry *geometry)
@@ -95,6 +98,9 @@ check_esp_fat_dirty(DpsCheck *check)
 	DpsFatState state;
 
 	/* A mounted one is dirty: Linux says so until it is unmounted. */
+	if (check->boot->esp.esp && !fat)
+		dps_check_cannot_judge(check, check->boot->esp.partition->number,
+				       NOT_ON_A_DIRECTORY);
 	if (!fat || !dps_fat_read_state(fat, &state, NULL) ||
 	    (!state.is_dirty && !state.has_errors))
 		return;
@@ -116,8 +122,7 @@ report_problems(DpsCheck *check, guint kinds)
 	g_autoptr(GError) error = NULL;
 
 	if (esp->esp && !fat) {
-		dps_check_cannot_judge(check, esp->partition->number,
-				       "it is mounted: only unmounted can its FAT be checked");
+		dps_check_cannot_judge(check, esp->partition->number, NOT_ON_A_DIRECTORY);
 		return;
 	}
 	if (!fat)

@@ -10,6 +10,7 @@
 struct _DpsCheckOptions {
 	DpsArch arch;
 	guint keep_kernels;
+	char *esp;	    /* NULL: not given */
 	GHashTable *only;   /* codes; NULL: all */
 	GHashTable *ignore; /* codes */
 	GHashTable *policy; /* code to severity */
@@ -35,6 +36,7 @@ dps_check_options_free(DpsCheckOptions *options)
 	g_clear_pointer(&options->only, g_hash_table_unref);
 	g_hash_table_unref(options->ignore);
 	g_hash_table_unref(options->policy);
+	g_free(options->esp);
 	g_free(options);
 }
 
@@ -52,6 +54,15 @@ dps_check_options_set_keep_kernels(DpsCheckOptions *options, guint n)
 	g_return_if_fail(options != NULL && n > 0);
 
 	options->keep_kernels = n;
+}
+
+void
+dps_check_options_set_esp(DpsCheckOptions *options, const char *path)
+{
+	g_return_if_fail(options != NULL);
+
+	g_free(options->esp);
+	options->esp = g_strdup(path);
 }
 
 /* The codes of a list; all are looked at before one is kept. */
@@ -135,8 +146,12 @@ dps_check_options_set_policy(DpsCheckOptions *options, const char *text, GError 
 	lines = g_strsplit(text, "\n", -1);
 	for (guint i = 0; lines[i]; i++) {
 		char *line = g_strstrip(lines[i]);
-		char *value = strchr(line, '=');
+		char *value;
 		int severity;
+
+		if (!g_utf8_validate(line, -1, NULL))
+			return dps_throw(error, DPS_ERROR_INVALID, "line %u: not UTF-8", i + 1);
+		value = strchr(line, '=');
 
 		if (!*line || *line == '#')
 			continue;
@@ -156,6 +171,12 @@ dps_check_options_set_policy(DpsCheckOptions *options, const char *text, GError 
 					 "line %u: %s: not a severity: it is error, warning, info "
 					 "or ignore",
 					 i + 1, value);
+		/* Two answers to one question: who wrote them knows which is meant. */
+		if (g_hash_table_contains(policy, line))
+			return dps_throw(
+				error, DPS_ERROR_INVALID,
+				"line %u: %s: has a severity in a line above: leave one out", i + 1,
+				line);
 		g_hash_table_insert(policy, g_strdup(line), GINT_TO_POINTER(severity));
 	}
 
@@ -168,6 +189,12 @@ DpsArch
 dps_check_options_get_arch(const DpsCheckOptions *options)
 {
 	return options ? options->arch : DPS_ARCH_NONE;
+}
+
+const char *
+dps_check_options_get_esp(const DpsCheckOptions *options)
+{
+	return options ? options->esp : NULL;
 }
 
 guint

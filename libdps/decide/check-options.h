@@ -6,6 +6,7 @@
 /* What the rules need of the caller's options; each takes NULL for the defaults. */
 DpsArch dps_check_options_get_arch(const DpsCheckOptions *options);
 guint dps_check_options_get_keep_kernels(const DpsCheckOptions *options);
+const char *dps_check_options_get_esp(const DpsCheckOptions *options); /* NULL: not given */
 gboolean dps_check_options_wants(const DpsCheckOptions *options, const char *code);
 
 /* Returns: whether the caller has a severity of its own for @code */

@@ -445,6 +445,10 @@ dps_check(DpsDisk *disk, DpsTree *tree, const DpsCheckOptions *options, GError *
 
 	g_return_val_if_fail(disk != NULL, NULL);
 
+	boot = dps_boot_read(disk, tree, dps_check_options_get_esp(options), error);
+	if (!boot)
+		return NULL;
+	check.boot = boot;
 	if (!tree && dps_disk_get_gpt(disk)) {
 		own = find_own_tree(&check);
 		check.tree = own;
@@ -452,7 +456,6 @@ dps_check(DpsDisk *disk, DpsTree *tree, const DpsCheckOptions *options, GError *
 	}
 	if (check.tree)
 		check.files = dps_tree_get_files(check.tree);
-	check.boot = boot = dps_boot_read(disk, tree);
 	find_arch(&check);
 	dps_boot_follow(boot, disk, check.arch);
 

@@ -363,6 +363,10 @@ dps_medium_open(const char *path, DpsOpenFlags flags, GError **error)
 	self->writable = (flags & DPS_OPEN_WRITABLE) != 0;
 	self->fd = (int)TEMP_FAILURE_RETRY(
 		open(path, (self->writable ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOCTTY));
+	if (self->fd < 0 && errno == EACCES && S_ISBLK(st.st_mode))
+		return dps_throw_null(error, DPS_ERROR_PERMISSION,
+				      "%s: open%s: %s: disks are for root: try again as root", path,
+				      self->writable ? " for writing" : "", g_strerror(EACCES));
 	if (self->fd < 0)
 		return dps_throw_errno_null(error, errno, "%s: open%s", path,
 					    self->writable ? " for writing" : "");

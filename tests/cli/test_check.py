@@ -142,9 +142,72 @@ def test_policy(bad, failure, tmp_path):
     document = call("check", "--json", "--policy", policy, bad, status=1).json
     severity = {f["code"]: f["severity"] for f in document["disks"][0]["findings"]}
     assert severity["esp-missing"] == "info" and severity["root-multiple"] == "error"
-    for text, says in [("esp-missing\n", "line 1"), ("\nno-such=error\n", "no-such"), ("esp-missing=bad\n", "bad")]:
-        policy.write_text(text)
-        failure("check", "--policy", policy, bad, status=2, code="invalid", says=says)
+
+
+@pytest.mark.parametrize("text,says", [
+    (b"esp-missing\n", 'line 1: "esp-missing": not CODE=SEVERITY'),
+    (b"\nno-such=error\n", "line 2: no-such: no check has this code"),
+    (b"# \n# \nesp-missing=bad\n", "line 3: bad: not a severity: it is error, warning, info or ignore"),
+    (b"esp-missing=error # why\n", "line 1: error # why: not a severity"),
+    (b"esp-missing=\n", "line 1: : not a severity"),
+    (b"=error\n", "line 1: : no check has this code"),
+    (b"esp-missing=info\nroot-multiple=info\nesp-missing=error\n", "line 3: esp-missing: has a severity in a line above"),
+    (b"esp-missing=info\n# \xff\n", "line 2: not UTF-8"),
+    (b"esp-missing=info\n\0esp-missing=error\n", "it has a NUL in it"),
+    (b"\xef\xbb\xbfesp-missing=info\n", "line 1: \\xef\\xbb\\xbfesp-missing: no check has this code"),
+])
+def test_wrong_policies(bad, failure, tmp_path, text, says):
+    policy = tmp_path / "policy.conf"
+    policy.write_bytes(text)
+    error = failure("check", "--policy", policy, bad, status=2, code="invalid", says=says)
+    assert "policy.conf: " in error["message"]
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# nothing\n", "esp-missing=error\r\n", "  esp-missing  =  error"])
+def test_policies_that_change_nothing(bad, tmp_path, text):
+    policy = tmp_path / "policy"
+    policy.write_text(text, newline="")
+    assert call("check", "--json", "--policy", policy, bad).out == call("check", "--json", bad).out
+
+
+# What is typed, what the policy says, and the status: of a disk with one error (esp-missing) and warnings
+# (root-multiple among them).
+@pytest.mark.parametrize("words,policy,status", [
+    ([], "", 1), ([], "esp-missing=warning", 0), ([], "esp-missing=ignore", 0), ([], "esp-missing=info", 0),
+    (["--strict"], "esp-missing=info", 1), ([], "esp-missing=info\nroot-multiple=error", 1),
+    (["--only=root-multiple"], "", 0), (["--only=root-multiple", "--strict"], "", 1),
+    (["--only=root-multiple"], "root-multiple=error", 1), (["--only=root-multiple", "--strict"], "root-multiple=info", 0),
+    (["--ignore=esp-missing"], "esp-missing=error", 0), (["--only=esp-missing", "--ignore=esp-missing"], "", 0),
+    (["--only=dps-summary"], "dps-summary=error", 1), (["--only=dps-summary"], "dps-summary=warning", 0),
+    (["--quiet"], "", 1), (["--quiet"], "esp-missing=info", 0), (["--json"], "", 1),
+])
+def test_what_fails_a_build(bad, tmp_path, words, policy, status):
+    (tmp_path / "policy").write_text(policy)
+    result = call("check", "--arch=x86_64", f"--policy={tmp_path}/policy", *words, bad, status=status)
+    if "--quiet" in words:
+        assert (result.out == "") == (status == 0)
+
+
+def test_the_worst_disk_says(good, bad, tmp_path, failure):
+    """3 counts more than 1, and 1 more than 0; a call that makes no sense does nothing at all."""
+    fine = ["--arch=x86_64", "--ignore=root-multiple"]
+    nowhere, empty = tmp_path / "nowhere.raw", tmp_path / "empty.raw"
+    empty.write_bytes(b"")
+    for disks, status in [([good, good], 0), ([good, bad], 1), ([bad, good], 1), ([good, empty], 1),
+                          ([good, nowhere], 3), ([nowhere, bad], 3), ([bad, nowhere, good], 3),
+                          ([nowhere, nowhere], 3), ([tmp_path, good], 3)]:
+        for words in ([], ["--json"], ["--quiet"], ["--jobs=3"]):
+            result = call("check", *fine, *words, *disks, status=status)
+            assert result.err.count("\n") == sum(disk in (nowhere, tmp_path) for disk in disks)
+            if words == ["--json"]:
+                validate(result.json, "failure" if status == 3 else "check")
+    failure("check", "--only=no-such", bad, nowhere, status=2, code="invalid", says="no-such")
+
+
+def test_the_same_disk_twice(good):
+    once = call("check", "--json", "--arch=x86_64", good).json["disks"]
+    assert call("check", "--json", "--arch=x86_64", "--jobs=2", good, good).json["disks"] == once * 2
+    assert call("check", good, good).out.splitlines()[-1] == "2 disks: 2 without errors"
 
 
 def test_wrong_options(bad, failure):

@@ -41,6 +41,44 @@ def test_what_is_no_code_is_refused(bad, options):
         dps.check(bad, **options)
 
 
+def test_all_options_at_once(bad, tmp_path):
+    with dps.Disk(bad) as disk:
+        found = disk.check(arch="x86_64", keep_kernels=3, only=("esp-missing", "root-multiple"),
+                           ignore=["root-multiple"], policy={"esp-missing": dps.Severity.WARNING})
+    (finding,) = found
+    assert isinstance(finding, dps.Finding) and finding.severity is dps.Severity.WARNING
+    assert finding.severity < dps.Severity.ERROR and finding.partition is None and finding.path is None
+    assert isinstance(finding.message, str) and isinstance(finding.hint, str)
+    assert finding.to_dict()["severity"] == "warning"
+
+
+def test_esp_of_a_directory(tmp_path):
+    image = makedisk.make(tmp_path / "disk.raw", [
+        Partition(size=64, content="vfat", type=makedisk.ESP, files=makedisk.LOADER),
+        Partition(size=8, content="ext4", type=makedisk.ROOT_X86_64),
+    ])
+    assert "esp-fallback-missing" not in codes(dps.check(image))
+    files = tmp_path / "esp"
+    files.mkdir()
+    assert "esp-fallback-missing" in codes(dps.check(image, esp=files))
+    makedisk.write_tree(files, makedisk.LOADER)
+    assert "esp-fallback-missing" not in codes(dps.check(image, esp=str(files)))
+    with pytest.raises(dps.Error) as caught:
+        dps.check(image, esp=tmp_path / "nowhere")
+    assert caught.value.code is dps.Code.NOT_FOUND
+
+
+def test_what_cannot_be_read_raises(tmp_path):
+    with pytest.raises(dps.Error) as caught:
+        dps.check(tmp_path / "nowhere.raw")
+    assert caught.value.code is dps.Code.NOT_FOUND
+    (tmp_path / "closed.raw").write_bytes(b"")
+    disk = dps.Disk(tmp_path / "closed.raw")
+    disk.close()
+    with pytest.raises(ValueError):
+        disk.check()
+
+
 def test_room_for_no_kernel_is_refused(bad):
     with pytest.raises(ValueError):
         dps.check(bad, keep_kernels=0)

@@ -47,7 +47,7 @@ overflow(void)
 	recurse(&depth);
 }
 
-static void
+__attribute__((noreturn)) static void
 spin(void)
 {
 	for (volatile unsigned int i = 0;; i++)
@@ -55,7 +55,7 @@ spin(void)
 }
 
 /* As the library allocates, which gives up when there is no more. */
-static void
+__attribute__((noreturn)) static void
 eat(void)
 {
 	void *(*allocate)(size_t) =
@@ -65,7 +65,7 @@ eat(void)
 		memset(allocate(1 << 20), 1, 1 << 20);
 }
 
-static void
+__attribute__((noreturn)) static void
 hang(void)
 {
 	for (;;)
@@ -85,7 +85,7 @@ hang_up(void)
 	hang();
 }
 
-static void
+__attribute__((noreturn)) static void
 leave(void)
 {
 	_exit(0);
@@ -98,7 +98,7 @@ say(const void *bytes, size_t size)
 		_exit(0);
 }
 
-static void
+__attribute__((noreturn)) static void
 garble(void)
 {
 	for (int i = 0; i < 100; i++)
@@ -106,7 +106,7 @@ garble(void)
 	_exit(0);
 }
 
-static void
+__attribute__((noreturn)) static void
 flood(void)
 {
 	static const char zeros[65536];
@@ -116,7 +116,7 @@ flood(void)
 }
 
 /* A message as it should be, which says what a terminal would obey.  See cli/message.c. */
-static void
+__attribute__((noreturn)) static void
 paint(void)
 {
 	static const char words[] = "\033]0;mine\a\033[2J\xe2\x80\xae";
@@ -136,7 +136,7 @@ tell(const char *words)
 }
 
 /* Past the pipe: at what the caller reads, shows and writes. */
-static void
+__attribute__((noreturn)) static void
 reach(void)
 {
 	char byte;

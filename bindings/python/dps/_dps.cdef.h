@@ -205,6 +205,7 @@ typedef struct _DpsCheckOptions DpsCheckOptions;
 DpsCheckOptions *dps_check_options_new(void);
 void dps_check_options_free(DpsCheckOptions *options);
 void dps_check_options_set_arch(DpsCheckOptions *options, DpsArch arch);
+void dps_check_options_set_esp(DpsCheckOptions *options, const char *path);
 void dps_check_options_set_keep_kernels(DpsCheckOptions *options, guint n);
 gboolean dps_check_options_set_only(DpsCheckOptions *options, const char *codes, GError **error);
 gboolean dps_check_options_set_ignore(DpsCheckOptions *options, const char *codes, GError **error);

@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from ._ffi import PathLike, array, call, ffi, json_path, lib, optional_path, optional_text, text
+from ._ffi import (
+    PathLike,
+    array,
+    call,
+    ffi,
+    json_path,
+    lib,
+    optional_path,
+    optional_text,
+    path_to_bytes,
+    text,
+)
 from .tree import Tree
 from .types import ArchLike, arch_number
 
@@ -83,6 +94,8 @@ class CheckOptions:
     """Codes that are not reported."""
     policy: Mapping[str, Union[Severity, str]] = field(default_factory=dict)
     """Severities of one's own by code; "ignore" for none."""
+    esp: Optional[PathLike] = None
+    """The directory with the files of the EFI system partition, where the disk is not to tell."""
 
     def to_pointer(self) -> Any:
         options = ffi.gc(lib.dps_check_options_new(), lib.dps_check_options_free)
@@ -90,6 +103,8 @@ class CheckOptions:
         if self.keep_kernels < 1:
             raise ValueError("keep_kernels: at least 1")
         lib.dps_check_options_set_keep_kernels(options, self.keep_kernels)
+        if self.esp is not None:
+            lib.dps_check_options_set_esp(options, path_to_bytes(self.esp))
         if self.only:
             call(lib.dps_check_options_set_only, options, ",".join(self.only).encode())
         if self.ignore:
@@ -120,11 +135,18 @@ def check(
     only: Sequence[str] = (),
     ignore: Sequence[str] = (),
     policy: Optional[Mapping[str, Union[Severity, str]]] = None,
+    esp: Optional[PathLike] = None,
 ) -> list[Finding]:
     """What is worth saying about a disk, worst first.  Reads only."""
     from .disk import Disk
 
     with Disk(disk, sector_size=sector_size) as opened:
         return opened.check(
-            tree, arch=arch, keep_kernels=keep_kernels, only=only, ignore=ignore, policy=policy
+            tree,
+            arch=arch,
+            keep_kernels=keep_kernels,
+            only=only,
+            ignore=ignore,
+            policy=policy,
+            esp=esp,
         )

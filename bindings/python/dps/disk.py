@@ -257,12 +257,14 @@ class Disk:
         only: Sequence[str] = (),
         ignore: Sequence[str] = (),
         policy: Optional[Mapping[str, Union[Severity, str]]] = None,
+        esp: Optional[PathLike] = None,
     ) -> list[Finding]:
         """What is worth saying about this disk, worst first.
 
-        only and ignore are codes; policy gives codes severities of one's own, or "ignore".
+        only and ignore are codes; policy gives codes severities of one's own, or "ignore"; esp is a
+        directory with the files of the EFI system partition, where it is mounted.
         """
-        options = CheckOptions(arch, keep_kernels, only, ignore, policy or {})
+        options = CheckOptions(arch, keep_kernels, only, ignore, policy or {}, esp)
         with self._handle.use() as pointer:
             return run_check(pointer, tree, options)
 

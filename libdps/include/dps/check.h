@@ -77,6 +77,18 @@ DPS_API void dps_check_options_set_arch(DpsCheckOptions *options, DpsArch arch);
 DPS_API void dps_check_options_set_keep_kernels(DpsCheckOptions *options, guint n);
 
 /**
+ * dps_check_options_set_esp:
+ * @options: options
+ * @path: (nullable): a directory with the files of the disk's EFI system partition
+ *
+ * Where it is mounted and the tree's mounts do not say so, or what it is made of.  The files are
+ * taken from there; what only the partition itself can tell is told from it, or could not be judged.
+ *
+ * Since: 0.1
+ */
+DPS_API void dps_check_options_set_esp(DpsCheckOptions *options, const char *path);
+
+/**
  * dps_check_options_set_only:
  * @options: options
  * @codes: codes of findings, with commas between them
@@ -109,7 +121,7 @@ DPS_API gboolean dps_check_options_set_ignore(DpsCheckOptions *options, const ch
  * @options: options
  * @text: lines "CODE=SEVERITY", where SEVERITY is `error`, `warning`, `info` or `ignore`; empty
  *   lines and those that start with "#" are passed over
- * @error: %DPS_ERROR_INVALID: which line, and what is wrong with it
+ * @error: %DPS_ERROR_INVALID: which line, and what is wrong with it; a code has one line
  *
  * The severities that a distribution wants instead of ours.
  *
@@ -124,7 +136,8 @@ DPS_API gboolean dps_check_options_set_policy(DpsCheckOptions *options, const ch
  * @disk: the disk
  * @tree: (nullable): the tree that is on it
  * @options: (nullable): %NULL for the defaults
- * @error: %DPS_ERROR_IO and its kin when the disk could not be read to the end
+ * @error: %DPS_ERROR_IO and its kin when the disk could not be read to the end, or the directory of
+ *   dps_check_options_set_esp() could not; %DPS_ERROR_NOT_FOUND when the disk has no ESP for it
  *
  * Runs every rule.  Reads only.
  *
