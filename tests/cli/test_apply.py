@@ -119,6 +119,23 @@ def test_plan_without_changes(unchanged):
     assert call("plan", "--quiet", unchanged, "esp=1", status=0).out == ""
 
 
+def test_a_plan_in_many_words(unchanged):
+    """--verbose tells of each assignment; where there is one it counts as one."""
+    out = call("plan", "--verbose", unchanged, "root:x86_64=2", "home=3", status=1).out
+    assert "Assignments\n" in out and "partition 2: root of x86_64" in out and "partition 3: home\n" in out
+    assert "1 change\n" in call("plan", unchanged, "home=3", status=1).out
+
+
+def test_a_plan_in_ascii(unchanged):
+    """What the locale has no letters for is written with those it has."""
+    out = call("plan", "--verbose", unchanged, "root:x86_64=2", "home=3", env={"LC_ALL": "C"}, status=1).out
+    assert out.isascii() and "->" in out
+    strange = unchanged.with_name("gr\u00f6\u00dfe \u2192 \u2026.raw")
+    os.link(unchanged, strange)
+    assert call("plan", "--sector-size=512", strange, "home=3", env={"LC_ALL": "C"}, status=1).out.isascii()
+    assert call("plan", strange, "home=9", env={"LC_ALL": "C"}, status=3).err.isascii()
+
+
 def test_quiet_plan_tells_by_its_status(unchanged):
     assert call("plan", "--quiet", unchanged, "home=3", status=1).out == ""
 
@@ -309,6 +326,11 @@ def test_4096_byte_sectors(tmp_path):
 def test_quiet(disk):
     result = call("apply", "--quiet", disk, *ALL, status=0)
     assert (result.out, result.err) == ("", "")
+    assert types(disk)[2] == TYPES["home"]
+
+
+def test_the_lock_by_name(disk):
+    call("apply", "--no-check", "--lock=yes", disk, "home=3", status=0)
     assert types(disk)[2] == TYPES["home"]
 
 
