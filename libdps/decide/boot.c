@@ -577,30 +577,78 @@ chain_of_program(const DpsProgram *program)
 	}
 }
 
+char *
+dps_boot_find_beside_shim(const DpsBootPart *part, const char *directory, DpsArch arch,
+			  DpsShimPart what)
+{
+	/* Its own name with the architecture's suffix, and SUSE's, whose shim is built for that. */
+	static const char *const names[][2] = {
+		[DPS_SHIM_FALLBACK] = { "fb", "fallback.efi" },
+		[DPS_SHIM_LOADER] = { "grub", "grub.efi" },
+	};
+	g_autofree char *suffix = g_ascii_strdown(dps_arch_get_efi_suffix(arch), -1);
+	g_autofree char *own = g_strdup_printf("%s/%s%s.efi", directory, names[what][0], suffix);
+	g_autofree char *suse = g_strdup_printf("%s/%s", directory, names[what][1]);
+
+	if (dps_boot_exists(part, own))
+		return g_steal_pointer(&own);
+	return dps_boot_exists(part, suse) ? g_steal_pointer(&suse) : NULL;
+}
+
+/* What a line of a vendor's BOOT<ARCH>.CSV leads to: a UKI, what shim starts beside it, or itself.
+ */
+static void
+follow_csv_line(DpsBoot *self, DpsArch arch, const char *directory, const DpsShimCsvLine *line)
+{
+	g_autofree char *path = g_strdup_printf("%s/%s", directory, line->file);
+	g_autofree char *options = g_ascii_strdown(line->options, -1);
+	g_autofree char *next = NULL;
+	DpsProgram *program;
+
+	if (strstr(options, ".efi")) {
+		self->uki_path = g_strdup(line->options);
+		return;
+	}
+	if (!dps_boot_exists(&self->esp, path))
+		return;
+
+	program = dps_program_read(&self->esp, path);
+	if (program->is_pe && program->uki.builder != DPS_EFI_BUILDER_SHIM) {
+		self->second = program;
+		return;
+	}
+	dps_program_free(program);
+	next = dps_boot_find_beside_shim(&self->esp, directory, arch, DPS_SHIM_LOADER);
+	if (next)
+		self->second = dps_program_read(&self->esp, next);
+}
+
 /*
- * What shim starts: "grub<arch>.efi" beside itself; where its fallback is beside it, that reads
- * BOOT<ARCH>.CSV of each vendor, which names a shim in that directory, or gives it a UKI to start.
+ * What shim starts: its fallback where that is beside it, which reads BOOT<ARCH>.CSV of each
+ * vendor, else the next loader beside it.
  */
 static void
 follow_shim(DpsBoot *self, DpsArch arch)
 {
-	g_autofree char *suffix = g_ascii_strdown(dps_arch_get_efi_suffix(arch), -1);
-	g_autofree char *fallback = g_strdup_printf("/EFI/BOOT/fb%s.efi", suffix);
-	g_autofree char *grub = g_strdup_printf("/EFI/BOOT/grub%s.efi", suffix);
+	const char *suffix = dps_arch_get_efi_suffix(arch);
+	g_autofree char *fallback =
+		dps_boot_find_beside_shim(&self->esp, "/EFI/BOOT", arch, DPS_SHIM_FALLBACK);
+	g_autofree char *loader =
+		dps_boot_find_beside_shim(&self->esp, "/EFI/BOOT", arch, DPS_SHIM_LOADER);
 	g_autoptr(GPtrArray) vendors = NULL;
 
-	if (!dps_boot_exists(&self->esp, fallback)) {
-		if (dps_boot_exists(&self->esp, grub))
-			self->second = dps_program_read(&self->esp, grub);
+	if (!fallback) {
+		if (loader)
+			self->second = dps_program_read(&self->esp, loader);
 		return;
 	}
 
 	vendors = dps_boot_list(&self->esp, "/EFI");
 	for (guint i = 0; i < vendors->len && !self->second && !self->uki_path; i++) {
 		const DpsFileInfo *info = vendors->pdata[i];
-		g_autofree char *csv = g_strdup_printf("/EFI/%s/BOOT%s.CSV", info->name, suffix);
-		g_autofree char *plain = g_strdup_printf("/EFI/%s/BOOT.CSV", info->name);
-		g_autofree char *next = g_strdup_printf("/EFI/%s/grub%s.efi", info->name, suffix);
+		g_autofree char *directory = g_strconcat("/EFI/", info->name, NULL);
+		g_autofree char *csv = g_strdup_printf("%s/BOOT%s.CSV", directory, suffix);
+		g_autofree char *plain = g_strdup_printf("%s/BOOT.CSV", directory);
 		g_autofree char *bytes = NULL;
 		g_autoptr(GPtrArray) lines = NULL;
 		size_t size = 0;
@@ -612,15 +660,8 @@ follow_shim(DpsBoot *self, DpsArch arch)
 			bytes = dps_files_read(self->esp.files, plain, DPS_BLS_MAX_FILE_SIZE, &size,
 					       NULL);
 		lines = bytes ? dps_shim_csv_parse(bytes, size, NULL) : NULL;
-		for (guint j = 0; lines && j < lines->len; j++) {
-			const DpsShimCsvLine *line = lines->pdata[j];
-			g_autofree char *options = g_ascii_strdown(line->options, -1);
-
-			if (strstr(options, ".efi") && !self->uki_path)
-				self->uki_path = g_strdup(line->options);
-		}
-		if (lines && !self->uki_path && dps_boot_exists(&self->esp, next))
-			self->second = dps_program_read(&self->esp, next);
+		for (guint j = 0; lines && j < lines->len && !self->second && !self->uki_path; j++)
+			follow_csv_line(self, arch, directory, lines->pdata[j]);
 	}
 }
 

@@ -107,6 +107,16 @@ gboolean dps_boot_exists(const DpsBootPart *part, const char *path);
 /* The names in a directory; empty when there is none. */
 GPtrArray *dps_boot_list(const DpsBootPart *part, const char *path);
 
+/* What shim starts beside itself: its fallback, which reads BOOT*.CSV, or the next loader. */
+typedef enum {
+	DPS_SHIM_FALLBACK,
+	DPS_SHIM_LOADER,
+} DpsShimPart;
+
+/* (transfer full) (nullable): its path in a directory with shim; NULL: it is not there. */
+char *dps_boot_find_beside_shim(const DpsBootPart *part, const char *directory, DpsArch arch,
+				DpsShimPart what);
+
 /* Reads one EFI program: (transfer full). */
 DpsProgram *dps_program_read(DpsBootPart *part, const char *path);
 void dps_program_free(DpsProgram *program);

@@ -91,27 +91,24 @@ check_esp_fallback_not_pe(DpsCheck *check)
 static void
 check_esp_fallback_orphan_shim(DpsCheck *check)
 {
-	const DpsProgram *fallback = check->boot->fallback;
-	const char *suffix;
+	const DpsBootPart *esp = &check->boot->esp;
+	g_autofree char *suffix = NULL;
+	g_autofree char *fallback = NULL;
 
 	if (!check->boot->is_shim || check->boot->second || check->boot->uki_path)
 		return;
 
 	/* With fallback beside it, what is missing is a BOOT*.CSV that leads on. */
-	suffix = dps_arch_get_efi_suffix(check->arch);
-	{
-		g_autofree char *lower = g_ascii_strdown(suffix, -1);
-		g_autofree char *fb = g_strdup_printf("/EFI/BOOT/fb%s.efi", lower);
-
-		if (dps_boot_exists(&check->boot->esp, fb))
-			return;
-		dps_check_report_file(
-			check, dps_check_uefi_severity(check), check->boot->esp.partition->number,
-			fallback->path, "copy grub*.efi beside it, or fb*.efi with a BOOT*.CSV",
-			"is shim, and neither fb%s.efi nor grub%s.efi is beside it: it "
-			"has nothing to start",
-			lower, lower);
-	}
+	fallback = dps_boot_find_beside_shim(esp, "/EFI/BOOT", check->arch, DPS_SHIM_FALLBACK);
+	if (fallback)
+		return;
+	suffix = g_ascii_strdown(dps_arch_get_efi_suffix(check->arch), -1);
+	dps_check_report_file(check, dps_check_uefi_severity(check), esp->partition->number,
+			      check->boot->fallback->path,
+			      "copy grub*.efi beside it, or fb*.efi with a BOOT*.CSV",
+			      "is shim, and neither fb%s.efi nor grub%s.efi is beside it: it "
+			      "has nothing to start",
+			      suffix, suffix);
 }
 
 /* What is wrong with one vendor's CSV file; NULL: nothing, or it has none. */
@@ -156,8 +153,8 @@ check_esp_shim_csv(DpsCheck *check)
 	if (!check->boot->is_shim)
 		return;
 	suffix = g_ascii_strdown(dps_arch_get_efi_suffix(check->arch), -1);
-	fb = g_strdup_printf("/EFI/BOOT/fb%s.efi", suffix);
-	if (!dps_boot_exists(esp, fb))
+	fb = dps_boot_find_beside_shim(esp, "/EFI/BOOT", check->arch, DPS_SHIM_FALLBACK);
+	if (!fb)
 		return;
 
 	vendors = dps_boot_list(esp, "/EFI");

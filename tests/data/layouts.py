@@ -97,6 +97,16 @@ def shim(arch: str, vendor: str, grub_cfg: str, fallback: bool = True) -> dict:
     return files
 
 
+def suse_shim(arch: str, directory: str, loader: bytes, label: str) -> dict:
+    """SUSE's shim is built for names without the architecture."""
+    return {
+        "EFI/boot/bootx64.efi": binaries.program("shim", arch), "EFI/boot/fallback.efi": binaries.program("fallback", arch),
+        "EFI/boot/MokManager.efi": binaries.program("mok", arch),
+        f"EFI/{directory}/shim.efi": binaries.program("shim", arch), f"EFI/{directory}/MokManager.efi": binaries.program("mok", arch),
+        f"EFI/{directory}/grub.efi": loader, f"EFI/{directory}/boot.csv": csv(f"shim.efi,{label},,This is the boot entry for {label}\n"),
+    }
+
+
 def csv(text: str) -> bytes:
     return ("\ufeff" + text).encode("utf-16-le")
 
@@ -565,7 +575,8 @@ def suse_root(arch: str, root: int, efi: int, files: dict, root_type: str) -> Pa
 @layout("x86_64")
 def opensuse(arch: str) -> Layout:
     """YaST's proposal: GRUB in EFI/opensuse, its menu inside of the snapshot; generic type."""
-    files = shim(arch, "opensuse", grub_stub(fs(3), "/boot/grub2"))
+    files = suse_shim(arch, "opensuse", binaries.program("grub"), "opensuse-secureboot")
+    files["EFI/opensuse/grub.cfg"] = grub_stub(fs(3), "/boot/grub2")
     menu = debian_grub(f"root={fs(3)}").replace("Debian GNU/Linux", "openSUSE Tumbleweed")
     return build(arch, [
         bios(2), esp(512, files, label=""),
@@ -588,7 +599,8 @@ def opensuse_systemd_boot(arch: str) -> Layout:
     entry = (f"title openSUSE Tumbleweed\nversion 1@{VERSION}\nsort-key opensuse-tumbleweed\nmachine-id {MACHINE_ID}\n"
              f"options splash=silent quiet root={fs(2)} rootflags=subvol=@/.snapshots/1/snapshot systemd.machine_id={MACHINE_ID}\n"
              f"linux /opensuse-tumbleweed/{VERSION}/linux-0123\ninitrd /opensuse-tumbleweed/{VERSION}/initrd-4567\n")
-    files = {**systemd_boot(arch), f"loader/entries/{MACHINE_ID}-{VERSION}-1.conf": entry, "loader/loader.conf": "timeout 8\nconsole-mode keep\n",
+    files = {**suse_shim(arch, "systemd", binaries.program("systemd-boot"), "openSUSE Boot Manager"), "loader/entries.srel": "type1\n", "EFI/Linux/.keep": "",
+             f"loader/entries/{MACHINE_ID}-{VERSION}-1.conf": entry, "loader/loader.conf": "timeout 8\nconsole-mode keep\n",
              f"opensuse-tumbleweed/{VERSION}/linux-0123": kernel(arch), f"opensuse-tumbleweed/{VERSION}/initrd-4567": bytes(65536)}
     return build(arch, [esp(1024, files), suse_root(arch, 2, 1, {}, ROOTS[arch]), Partition(size=256, type=SWAP, content="swap")])
 
