@@ -10,6 +10,7 @@ struct _DpsFiles {
 	const DpsFilesClass *class;
 	void *fs;
 	char *note;
+	char *top; /* the directory that is "/"; NULL: the file system's own */
 };
 
 struct _DpsFile {
@@ -65,7 +66,26 @@ dps_files_free(DpsFiles *self)
 	if (self->class->free)
 		self->class->free(self->fs);
 	g_free(self->note);
+	g_free(self->top);
 	g_free(self);
+}
+
+/* A clean path as the class wants it. */
+static char *
+below_top(DpsFiles *self, const char *path)
+{
+	if (!self->top)
+		return g_strdup(path);
+
+	return g_strconcat(self->top, g_str_equal(path, "/") ? "" : path, NULL);
+}
+
+static DpsFileInfo *
+stat_below(DpsFiles *self, const char *path, GError **error)
+{
+	g_autofree char *whole = below_top(self, path);
+
+	return self->class->stat(self->fs, whole, error);
 }
 
 const char *
@@ -105,13 +125,14 @@ static gboolean
 follow(DpsFiles *self, const char *link, guint *n_links, GPtrArray *parts, GString *at,
        GError **error)
 {
+	g_autofree char *whole = below_top(self, link);
 	g_autofree char *target = NULL;
 
 	if (++*n_links > DPS_FILES_MAX_LINKS)
 		return dps_throw(error, DPS_ERROR_REFUSED, "%s: more than %d links, or a loop",
 				 link, DPS_FILES_MAX_LINKS);
 
-	target = self->class->read_link(self->fs, link, error);
+	target = self->class->read_link(self->fs, whole, error);
 	if (!target)
 		return FALSE;
 	if (*target == '\0' || strlen(target) >= PATH_MAX)
@@ -125,8 +146,8 @@ follow(DpsFiles *self, const char *link, guint *n_links, GPtrArray *parts, GStri
 }
 
 /*
- * Where a path leads when all links in it are followed: *clean, as the functions of the class want
- * it, and *info, what is there.  TRUE and NULL for both: nothing is there.
+ * Where a path leads when all links in it are followed: *clean, below the top, as the functions of
+ * the class want it, and *info, what is there.  TRUE and NULL for both: nothing is there.
  */
 static gboolean
 resolve(DpsFiles *self, const char *path, char **clean, DpsFileInfo **info, GError **error)
@@ -149,7 +170,7 @@ resolve(DpsFiles *self, const char *path, char **clean, DpsFileInfo **info, GErr
 		}
 		next = g_strconcat(at->str, "/", part, NULL);
 		if (self->class->read_link) {
-			there = self->class->stat(self->fs, next, &failure);
+			there = stat_below(self, next, &failure);
 			if (!there)
 				break;
 			if (there->kind == DPS_FILE_LINK) {
@@ -166,14 +187,14 @@ resolve(DpsFiles *self, const char *path, char **clean, DpsFileInfo **info, GErr
 		g_string_assign(at, next);
 	}
 
-	found = failure ? NULL : self->class->stat(self->fs, at->len > 0 ? at->str : "/", &failure);
+	found = failure ? NULL : stat_below(self, at->len > 0 ? at->str : "/", &failure);
 	if (!found && !g_error_matches(failure, DPS_ERROR, DPS_ERROR_NOT_FOUND)) {
 		g_propagate_error(error, g_steal_pointer(&failure));
 		return FALSE;
 	}
 
 	*info = found;
-	*clean = !found ? NULL : at->len > 0 ? g_strdup(at->str) : g_strdup("/");
+	*clean = found ? below_top(self, at->len > 0 ? at->str : "/") : NULL;
 	return TRUE;
 }
 
@@ -207,6 +228,21 @@ resolve_to(DpsFiles *self, const char *path, DpsFileKind kind, GError **error)
 				      kind == DPS_FILE_DIRECTORY ? "directory" : "regular file");
 
 	return g_steal_pointer(&clean);
+}
+
+gboolean
+dps_files_set_top(DpsFiles *self, const char *directory, GError **error)
+{
+	g_autofree char *clean = NULL;
+
+	if (directory) {
+		clean = resolve_to(self, directory, DPS_FILE_DIRECTORY, error);
+		if (!clean)
+			return FALSE;
+	}
+	g_free(self->top);
+	self->top = g_strcmp0(clean, "/") == 0 ? NULL : g_steal_pointer(&clean);
+	return TRUE;
 }
 
 static gint

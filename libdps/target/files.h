@@ -126,6 +126,18 @@ const char *dps_files_get_type(DpsFiles *self); /* as the class has it */
 const char *dps_files_get_note(DpsFiles *self); /* (nullable): as dps_files_new() was given it */
 
 /**
+ * dps_files_set_top:
+ * @self: files
+ * @directory: (nullable): a directory of theirs; links are followed; %NULL: the file system's own
+ * @error: %DPS_ERROR_NOT_FOUND, %DPS_ERROR_INVALID: there is no such directory
+ *
+ * Makes a directory "/", as chroot(2) does for a process: nothing outside is reached any more.
+ *
+ * Returns: %TRUE on success
+ */
+gboolean dps_files_set_top(DpsFiles *self, const char *directory, GError **error);
+
+/**
  * dps_files_lookup:
  * @self: files
  * @path: a path; links are followed, also the last

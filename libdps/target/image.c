@@ -16,12 +16,16 @@
 /* os-release(5) names no limit; the largest in use are below 1 KiB. */
 #define MAX_OS_RELEASE 65536
 
+/* ostree keeps two or three, and those that are pinned (ostree-admin-pin(1)). */
+#define MAX_DEPLOYMENTS 64U
+
 static void
 image_root_free(DpsImageRoot *root)
 {
 	g_free(root->fs_type);
 	g_free(root->os);
 	g_free(root->subvolume);
+	g_free(root->directory);
 	g_free(root->problem);
 	g_free(root);
 }
@@ -98,9 +102,61 @@ read_os(DpsFiles *files, char **os, GError **error)
 	return TRUE;
 }
 
+/* One of them, or none; then @files are as before. */
+static gboolean
+read_deployment(DpsFiles *files, const char *path, char **os, GError **error)
+{
+	if (!dps_files_set_top(files, path, error) || !read_os(files, os, error))
+		return FALSE;
+
+	return *os || dps_files_set_top(files, NULL, error);
+}
+
+/*
+ * Image mode has the system at ostree/deploy/NAME/deploy/CHECKSUM.SERIAL, and nothing at the top.
+ * All deployments are of the same machine: the first that has an os-release speaks for it.
+ * Source: ostree(1), "Anatomy of a deployment".
+ */
+static gboolean
+find_deployment(DpsFiles *files, char **os, char **directory, GError **error)
+{
+	g_autoptr(GPtrArray) names = NULL;
+	g_autoptr(DpsFileInfo) info = NULL;
+
+	if (!dps_files_lookup(files, "/ostree/deploy", &info, error))
+		return FALSE;
+	if (!info || info->kind != DPS_FILE_DIRECTORY)
+		return TRUE;
+	names = dps_files_list(files, "/ostree/deploy", error);
+	if (!names)
+		return FALSE;
+
+	for (guint i = 0; i < MIN(names->len, MAX_DEPLOYMENTS); i++) {
+		const DpsFileInfo *name = names->pdata[i];
+		g_autofree char *parent = g_strdup_printf("/ostree/deploy/%s/deploy", name->name);
+		g_autoptr(GPtrArray) deployments = dps_files_list(files, parent, NULL);
+
+		for (guint j = 0; deployments && j < MIN(deployments->len, MAX_DEPLOYMENTS); j++) {
+			const DpsFileInfo *deployment = deployments->pdata[j];
+			g_autofree char *path = g_strconcat(parent, "/", deployment->name, NULL);
+
+			if (deployment->kind != DPS_FILE_DIRECTORY)
+				continue;
+			if (!read_deployment(files, path, os, error))
+				return FALSE;
+			if (*os) {
+				*directory = g_steal_pointer(&path);
+				return TRUE;
+			}
+		}
+	}
+	return TRUE;
+}
+
 /* One root, of the whole file system or of one subvolume. */
 static gboolean
-look_into(DpsPartition *partition, uint64_t subvolume_id, char **os, GError **error)
+look_into(DpsPartition *partition, uint64_t subvolume_id, char **os, char **directory,
+	  GError **error)
 {
 	g_autoptr(DpsFiles) files = NULL;
 	gboolean ok;
@@ -110,7 +166,7 @@ look_into(DpsPartition *partition, uint64_t subvolume_id, char **os, GError **er
 	if (!files)
 		return FALSE;
 
-	ok = read_os(files, os, error);
+	ok = read_os(files, os, error) && (*os || find_deployment(files, os, directory, error));
 	g_clear_pointer(&files, dps_files_free);
 	close(fd);
 	return ok;
@@ -121,11 +177,11 @@ static gboolean
 look_into_subvolume(DpsPartition *partition, const char *name, DpsImageRoot *root, GError **error)
 {
 	const DpsSubvolume *subvolume = dps_btrfs_find_path(partition->btrfs, name);
-	g_autofree char *os = NULL;
+	g_autofree char *os = NULL, *directory = NULL;
 
 	if (!subvolume)
 		return TRUE;
-	if (!look_into(partition, subvolume->id, &os, error))
+	if (!look_into(partition, subvolume->id, &os, &directory, error))
 		return FALSE;
 	if (!os)
 		return TRUE;
@@ -136,6 +192,7 @@ look_into_subvolume(DpsPartition *partition, const char *name, DpsImageRoot *roo
 				 root->subvolume, subvolume->path);
 
 	root->os = g_steal_pointer(&os);
+	root->directory = g_steal_pointer(&directory);
 	root->subvolume_id = subvolume->id;
 	root->subvolume = g_strdup(subvolume->path);
 	return TRUE;
@@ -158,7 +215,7 @@ look_into_btrfs(DpsPartition *partition, DpsImageRoot *root, GError **error)
 	}
 
 	subvolume = dps_btrfs_find_id(partition->btrfs, dps_btrfs_get_default_id(partition->btrfs));
-	if (subvolume && !look_into(partition, subvolume->id, &root->os, error))
+	if (subvolume && !look_into(partition, subvolume->id, &root->os, &root->directory, error))
 		return FALSE;
 	if (subvolume && root->os) {
 		root->subvolume_id = subvolume->id;
@@ -184,7 +241,7 @@ look_into_partition(DpsPartition *partition)
 	if (g_strcmp0(partition->content.type, "btrfs") == 0 && !dps_partition_is_member(partition))
 		ok = look_into_btrfs(partition, root, &error);
 	else
-		ok = look_into(partition, 0, &root->os, &error);
+		ok = look_into(partition, 0, &root->os, &root->directory, &error);
 
 	if (!ok) {
 		root->problem = g_strdup(error ? error->message : "it cannot be read");
@@ -214,14 +271,22 @@ open_tree(DpsDisk *disk, DpsPartition *partition, const DpsImageRoot *root, GErr
 {
 	gboolean has_subvolume = root->subvolume && strcmp(root->subvolume, "/") != 0;
 	g_autofree char *name = g_strdup_printf(
-		"%s: partition %u%s%s", dps_disk_get_path(disk), root->partition,
-		has_subvolume ? ", subvolume " : "", has_subvolume ? root->subvolume : "");
+		"%s: partition %u%s%s%s%s", dps_disk_get_path(disk), root->partition,
+		has_subvolume ? ", subvolume " : "", has_subvolume ? root->subvolume : "",
+		root->directory ? ", " : "", root->directory ? root->directory : "");
 	DpsTreeOrigin origin = { root->partition, root->subvolume_id, root->subvolume };
 	DpsFiles *files;
 	int fd;
 
 	files = dps_image_open_files(partition, root->subvolume_id, &fd, error);
-	return files ? dps_tree_open_files(files, fd, name, &origin, error) : NULL;
+	if (!files)
+		return NULL;
+	if (root->directory && !dps_files_set_top(files, root->directory, error)) {
+		dps_files_free(files);
+		close(fd);
+		return NULL;
+	}
+	return dps_tree_open_files(files, fd, name, &origin, error);
 }
 
 DpsTree *
@@ -262,7 +327,7 @@ dps_image_find_arch(DpsPartition *partition)
 	int fd = -1;
 
 	files = dps_image_open_files(partition, root->subvolume_id, &fd, NULL);
-	if (files)
+	if (files && (!root->directory || dps_files_set_top(files, root->directory, NULL)))
 		arch = dps_machine_find_arch(files, &source);
 	image_root_free(root);
 	g_clear_pointer(&files, dps_files_free);

@@ -14,6 +14,7 @@ typedef struct {
 	char *os;	       /* what its os-release calls it; NULL: it holds no system */
 	uint64_t subvolume_id; /* btrfs: where that os-release is; else 0 */
 	char *subvolume;       /* the path of that subvolume; else NULL */
+	char *directory;       /* image mode: the deployment that is its root; else NULL */
 	char *problem;	       /* why it cannot be told, one line; else NULL */
 } DpsImageRoot;
 
@@ -23,7 +24,8 @@ typedef struct {
  *
  * Looks into every partition that can be root by its content: a file system that is not FAT, or
  * LUKS.  The system of a btrfs is in its default subvolume, else in the one of `root`, `@` and
- * `@rootfs` (as Fedora, SUSE and Ubuntu, Debian name it) that has an os-release.
+ * `@rootfs` (as Fedora, SUSE and Ubuntu, Debian name it) that has an os-release.  In image mode
+ * (ostree, bootc) it is not at the top but in a directory below ostree/deploy.
  *
  * Returns: (transfer full) (element-type DpsImageRoot): what was looked into, in the order of the
  *   table

@@ -413,6 +413,27 @@ def test_dps_summary_says_which_version_does_what(tmp_path):
                        "258 and newer mounts it at /home, if ext2 is mounted though it is not on systemd's list")
 
 
+DEPLOYMENT = "ostree/deploy/fedora/deploy/0123abcd.0/"
+
+
+@pytest.mark.parametrize("content", ["ext4", pytest.param("btrfs", marks=needs_mounts)])
+def test_image_mode_is_a_system(tmp_path, content):
+    """ostree and bootc have nothing at the top: the system is in a deployment, with its own /etc."""
+    tree = {"etc/machine-id": "3d1219c7c4c5404aaa1f6d2a48adfda4\n", "etc/fstab": "LABEL=x /home ext4 defaults 0 0\n",
+            "usr/lib/os-release": makedisk.TREE["etc/os-release"], "usr/bin/true": pathlib.Path("/usr/bin/true").read_bytes()}
+    files = {"ostree/deploy/fedora/deploy/0123.origin": "", "ostree/deploy/broken/deploy/a.0/": None,
+             **{DEPLOYMENT + name: text for name, text in tree.items()}}
+    more = {"size": 112, "content": "btrfs", "subvolumes": ("root", "var"), "default": "root"} if content == "btrfs" else {}
+    var = Partition(size=2, type="4d21b016-b534-45c2-a9fb-5c16e091fd2d", content="ext4")
+    image = makedisk.make(tmp_path / "d.raw", [esp(files=LOADER), root(files=files, type=makedisk.GENERIC, **more), var])
+    found = check(image)
+    assert "root=2" in only(found, "root-missing")["hint"]
+    assert "24e43059-9734-49cd-a32e-bcae30d648ed" in only(found, "var-partuuid-mismatch")["message"]
+    assert not [finding for finding in found if finding["code"] == "not-judged"]
+    plan = dps_tag("plan", image)
+    assert [(one["role"], one["partition"], one["arch"]) for one in plan["assignments"]] == [("root", 2, "x86_64")]
+
+
 def test_dps_summary_by_entry(tmp_path):
     """Where command lines differ in what becomes of root, each entry says its own."""
     files = {**UKI, "EFI/Linux/other.efi": makepe.uki(f"root=UUID={fs_uuid(2)}")}

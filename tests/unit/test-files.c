@@ -176,6 +176,54 @@ test_links(void)
 	}
 }
 
+/* A directory as "/": links and ".." end there, and what is outside is not there. */
+static void
+test_top(void)
+{
+	static const struct {
+		const char *path, *name;
+	} rows[] = {
+		{ "/", "usr" },
+		{ "..", "usr" },
+		{ "/lib/os-release", "os-release" },
+		{ "../../lib/../lib", "lib" },
+		{ "/usr", NULL },
+		{ "/etc/os-release", NULL },
+	};
+	guint n_open = 0;
+	g_autoptr(DpsFiles) files = dps_files_new(&table_class, &n_open, NULL);
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GPtrArray) names = NULL;
+	g_autofree char *text = NULL;
+
+	g_assert_true(dps_files_set_top(files, "/usr", &error));
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(DpsFileInfo) info = NULL;
+
+		g_test_message("%s", rows[i].path);
+		g_assert_true(dps_files_lookup(files, rows[i].path, &info, &error));
+		g_assert_cmpstr(info ? info->name : NULL, ==, rows[i].name);
+	}
+	text = dps_files_read(files, "/lib/os-release", 1024, NULL, &error);
+	g_assert_no_error(error);
+	g_assert_nonnull(text);
+	names = dps_files_list(files, "/lib", &error);
+	g_assert_no_error(error);
+
+	g_assert_true(dps_files_set_top(files, "lib", &error)); /* of what is the top now */
+	g_assert_true(dps_files_lookup(files, "os-release", NULL, &error));
+	g_assert_false(dps_files_set_top(files, "gone", &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
+	g_clear_error(&error);
+	g_assert_false(dps_files_set_top(files, "os-release", &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_INVALID);
+	g_clear_error(&error);
+	g_assert_true(dps_files_set_top(files, NULL, &error));
+	g_clear_pointer(&text, g_free);
+	text = dps_files_read(files, "/etc/os-release", 1024, NULL, &error);
+	g_assert_no_error(error);
+}
+
 static void
 test_read(void)
 {
@@ -516,6 +564,7 @@ main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/files/links", test_links);
+	g_test_add_func("/files/top", test_top);
 	g_test_add_func("/files/read", test_read);
 	g_test_add_func("/files/list", test_list);
 	g_test_add_func("/files/what-a-format-has-not", test_what_a_format_has_not);
