@@ -3,7 +3,7 @@
 
 Each row makes a disk with one fault: check gives its code, at its severity, and no other error.  The
 same disk without the fault gives neither the code nor any error.  Programs are those of makepe;
-test_sound.py has the same with programs that others built.
+test_planted.py has the same on disks of distributions, with programs that others built.
 """
 
 from __future__ import annotations

@@ -20,9 +20,11 @@ import sys
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "data"))
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import binaries
 import makedisk
 import makepe
+from test_layouts import check
 
 TOOL = os.environ["EFI_TOOL"]
 ID = "6a9857a393724b7a981ebb5b8495b9ea"
@@ -243,3 +245,20 @@ def test_default(pattern: str, tmp_path: pathlib.Path) -> None:
     assert [entry["id"] for entry in ours if entry.get("isDefault")] == [in_firmware]
     theirs = listed("trixie", tmp_path, False)
     assert [entry["id"] for entry in theirs if entry["isDefault"]] == [by_bootctl]
+
+
+def test_check_says_the_same(tmp_path: pathlib.Path) -> None:
+    """Of the same files on a disk: what check calls invisible is what bootctl does not list."""
+    files = {"a.conf": conf("title A"), "gone.conf": conf(linux="/gone"), "b.efi": uki(), "nameless.efi": uki(None), "sub/deep.efi": uki()}
+    write(tmp_path / "efi", files)
+    where = {"EFI/BOOT/BOOTX64.EFI": makepe.systemd_boot(), "linux": makepe.kernel()}
+    where.update({("EFI/Linux/" if ".efi" in name else "loader/entries/") + name: what for name, what in files.items()})
+    image = makedisk.make(tmp_path / "disk.raw", [
+        makedisk.Partition(size=64, type=makedisk.ESP, content="vfat", files=where),
+        makedisk.Partition(size=32, type=makedisk.ROOT_X86_64, content="ext4", files=makedisk.TREE)])
+    found = check(image)
+    names = {entry["id"] for entry in listed("own", tmp_path, False)}
+    hidden = {pathlib.Path(f["path"]).name for f in found if f["code"] in ("uki-no-osrel", "uki-in-subdir")}
+    assert hidden == {"nameless.efi", "deep.efi"} and not hidden & names
+    assert {f["path"] for f in found if f["code"] == "bls-entry-file-missing"} == {"/loader/entries/gone.conf"}
+    assert names == {"a.conf", "b.efi", "gone.conf"}
