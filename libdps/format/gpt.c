@@ -589,6 +589,30 @@ dps_gpt_read(const DpsRegion *disk, guint sector_size, DpsGptPresence *presence,
 	return TRUE;
 }
 
+/* Whether a header at @lba, good or not, asks for no more than a table may have. */
+static gboolean
+is_modest(const DpsRegion *disk, const DpsGpt *gpt, uint64_t lba)
+{
+	uint8_t header[DPS_GPT_HEADER_MIN_SIZE];
+	uint32_t n, size;
+
+	if (lba >= gpt->n_sectors ||
+	    !dps_region_read(disk, lba * gpt->sector_size, header, sizeof(header), NULL) ||
+	    memcmp(header, signature, sizeof(signature)) != 0)
+		return TRUE;
+
+	n = dps_load_le32(header + DPS_GPT_HEADER_N_ENTRIES);
+	size = dps_load_le32(header + DPS_GPT_HEADER_ENTRY_SIZE);
+	return size == 0 || (size <= MAX_ARRAY_SIZE && n <= MAX_ARRAY_SIZE / size);
+}
+
+gboolean
+dps_gpt_is_safe_for_others(const DpsRegion *disk, const DpsGpt *gpt)
+{
+	return is_modest(disk, gpt, 1) && is_modest(disk, gpt, gpt->n_sectors - 1) &&
+	       (!gpt->primary.present || is_modest(disk, gpt, gpt->primary.alternate_lba));
+}
+
 const DpsGptEntry *
 dps_gpt_get_entry(const DpsGpt *gpt, uint32_t number)
 {

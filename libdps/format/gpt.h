@@ -93,6 +93,18 @@ typedef enum {
 gboolean dps_gpt_read(const DpsRegion *disk, guint sector_size, DpsGptPresence *presence,
 		      DpsGpt **out, char **problem, GError **error);
 
+/**
+ * dps_gpt_is_safe_for_others:
+ * @disk: the whole medium
+ * @gpt: its table
+ *
+ * Of two copies one is enough, and the other may ask for any number of entries: who allocates as a
+ * header says, before the array's checksum tells that it is wrong, must not see such a disk.
+ *
+ * Returns: whether every header that libfdisk may look at is within the limits of a table
+ */
+gboolean dps_gpt_is_safe_for_others(const DpsRegion *disk, const DpsGpt *gpt);
+
 void dps_gpt_free(DpsGpt *gpt);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsGpt, dps_gpt_free)
 

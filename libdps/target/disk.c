@@ -82,7 +82,8 @@ is_same_entry(const DpsGpt *gpt, struct fdisk_partition *other)
 /*
  * A second reader of the same bytes, which the rest of the system goes by.  It gets the descriptor
  * only after format/gpt found the table sound: libfdisk can be made to allocate gigabytes.  Without
- * a callback for questions it asks, prints and writes nothing.
+ * a callback for questions it asks, prints and writes nothing.  It does not get one whose other
+ * copy asks for more than a table may have.
  *
  * Returns: (transfer full) (nullable): where the two differ, %NULL when they agree
  */
@@ -93,8 +94,12 @@ compare_with_libfdisk(DpsMedium *medium, const DpsGpt *gpt)
 	g_autoptr(FdiskTable) table = NULL;
 	g_autoptr(FdiskIter) iter = fdisk_new_iter(FDISK_ITER_FORWARD);
 	struct fdisk_partition *partition;
+	DpsRegion region = dps_medium_get_region(medium);
 	guint n = 0;
 
+	/* Then ours is the only reading; the copy that is bad is reported as such. */
+	if (!dps_gpt_is_safe_for_others(&region, gpt))
+		return NULL;
 	if (!context || !iter)
 		return g_strdup("libfdisk: out of memory");
 

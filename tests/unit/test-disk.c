@@ -258,11 +258,45 @@ test_refresh(Fixture *fixture, gconstpointer data)
 	g_assert_true(dps_disk_get_gpt(disk)->copies_differ);
 }
 
+/*
+ * A header with a true checksum that asks for terabytes, in either copy or where the primary says
+ * that the backup is: libfdisk would allocate them, and never sees the disk.  The good copy counts.
+ */
+static void
+test_copy_that_asks_for_terabytes(Fixture *fixture, gconstpointer data)
+{
+	static const guint bad[] = { 1, 2047, 1000 };
+
+	for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+		g_auto(TestDisk) test = make_disk(512);
+		uint8_t *header = test.bytes + (size_t)bad[i] * 512;
+		g_autoptr(DpsDisk) disk = NULL;
+		DpsRegion region;
+
+		if (bad[i] == 1000) {
+			memcpy(header, test.bytes + 2047 * 512, 512);
+			dps_store_le64(header + 24, 1000);
+			dps_store_le64(test.bytes + 512 + 32, 1000);
+			test_disk_seal_header(&test, 1);
+		}
+		dps_store_le32(header + 80, UINT32_MAX);
+		dps_store_le32(header + 84, 1 << 16);
+		test_disk_seal_header(&test, bad[i]);
+		put_file(fixture, &test);
+		disk = open_disk(fixture);
+		g_assert_cmpint(dps_disk_get_table(disk), ==, DPS_TABLE_GPT);
+		g_assert_cmpuint(dps_disk_get_n_partitions(disk), ==, 3);
+		region = dps_medium_get_region(dps_disk_get_medium(disk));
+		g_assert_false(dps_gpt_is_safe_for_others(&region, dps_disk_get_gpt(disk)));
+	}
+}
+
 int
 main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 #define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
+	ADD("/disk/copy-that-asks-for-terabytes", test_copy_that_asks_for_terabytes);
 	ADD("/disk/open", test_open);
 	ADD("/disk/find", test_find);
 	ADD("/disk/ambiguous", test_ambiguous);
