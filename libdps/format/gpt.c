@@ -328,7 +328,9 @@ find_primary_place(DpsGpt *gpt, uint64_t array_sectors)
 	if (!primary->header_good || primary->entries_lba == DPS_GPT_HOME_LBA)
 		return;
 
-	if (primary->entries_lba + array_sectors <= primary->first_usable_lba) {
+	/* A header flip points at the backup's array, which is not over the place at home. */
+	if (primary->entries_lba + array_sectors <= primary->first_usable_lba ||
+	    primary->entries_lba < DPS_GPT_HOME_LBA + array_sectors) {
 		place->problem = g_strdup_printf("its entries are at sector %" PRIu64
 						 ", not at 2: somebody moved them on purpose",
 						 primary->entries_lba);

@@ -353,6 +353,28 @@ test_moved_array(void)
 	g_assert_nonnull(strstr(error->message, "sector 40"));
 }
 
+/* What a write that was cut off leaves does not lie over sector 2: finishing it would lose both. */
+static void
+test_array_over_its_home(void)
+{
+	g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+	g_autoptr(GPtrArray) none = g_ptr_array_new();
+	g_autoptr(GPtrArray) edits = NULL;
+	g_autoptr(DpsGpt) gpt = NULL;
+	g_autoptr(GError) error = NULL;
+	g_autofree char *repairs = NULL;
+
+	memmove(disk.bytes + 5 * 512, disk.bytes + 2 * 512, 32 * 512);
+	dps_store_le64(disk.bytes + 512 + 72, 5);
+	test_disk_seal(&disk, 1);
+	gpt = read_table(&disk);
+	g_assert_true(gpt->primary.good);
+	g_assert_cmpint(gpt->state, ==, DPS_GPT_WHOLE);
+	g_assert_nonnull(strstr(gpt->primary_place.problem, "sector 5"));
+	g_assert_true(dps_gpt_edit(gpt, none, FALSE, &edits, &repairs, &error));
+	g_assert_cmpuint(edits->len, ==, 0);
+}
+
 static void
 test_bad_changes(void)
 {
@@ -414,6 +436,7 @@ main(int argc, char **argv)
 	g_test_add_func("/gpt-edit/preconditions", test_preconditions);
 	g_test_add_func("/gpt-edit/forced-cut-off", test_forced_cut_off);
 	g_test_add_func("/gpt-edit/moved-array", test_moved_array);
+	g_test_add_func("/gpt-edit/array-over-its-home", test_array_over_its_home);
 	g_test_add_func("/gpt-edit/bad-changes", test_bad_changes);
 	return g_test_run();
 }
