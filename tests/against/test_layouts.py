@@ -40,7 +40,6 @@ EXPECTED: dict[str, list[str]] = {
     "rhel-9": UNREADABLE_BOOT,
     "rhel-oci": UNREADABLE_BOOT,
     "rhel-9-edge": UNREADABLE_BOOT,
-    "bootc-generic": UNREADABLE_BOOT,
     # Faults that were shipped.
     "fedora-cloud-43-wrong-prep": ["error biosboot-as-prep", *NO_DEFAULT],
     "fedora-cloud-44-wrong-prep": ["error biosboot-as-prep", *NO_DEFAULT],

@@ -476,7 +476,7 @@ def bootc_generic(arch: str) -> Layout:
     n = len(first) + len(efi)
     return build(arch, [
         *first, *efi, Partition(size=1024, type=makedisk.XBOOTLDR, content="ext4", label="boot", files=ostree_boot(arch, f"root={fs(n + 2)}")),
-        Partition(size=1024, content="ext4", label="root", files=ostree(arch, n + 2, n + 1, n))])
+        Partition(size=1024, content="ext4", label="root", files=ostree(arch, n + 2, n + 1, n if efi else 0))])
 
 
 # --- Other distributions ---
