@@ -15,9 +15,9 @@ static const struct {
 	{ DPS_SEVERITY_INFO, SCREEN_STYLE_INFO, "note", "notes" },
 };
 
-/* What there is to say, and what to do about it; @partition 0: it was named above. */
+/* What there is to say; @partition 0: it was named above. */
 static void
-print_message(Screen *screen, const FindingFacts *finding, guint partition)
+print_message(Screen *screen, const char *first, const FindingFacts *finding, guint partition)
 {
 	GString *text = g_string_new(NULL);
 
@@ -26,10 +26,16 @@ print_message(Screen *screen, const FindingFacts *finding, guint partition)
 	if (finding->path)
 		g_string_append_printf(text, "%s: ", finding->path);
 	g_string_append(text, finding->message);
-	text_paragraph(screen, "    ", text->str);
+	text_paragraph(screen, first, text->str);
+	g_string_free(text, TRUE);
+}
+
+/* What to do about it. */
+static void
+print_hint(Screen *screen, const FindingFacts *finding)
+{
 	if (finding->hint)
 		text_paragraph(screen, "    → ", finding->hint);
-	g_string_free(text, TRUE);
 }
 
 void
@@ -53,7 +59,8 @@ report_findings(Screen *screen, GPtrArray *findings)
 			screen_print(screen, "  %s%s%s\n",
 				     screen_begin(screen, severities[i].style), finding->code,
 				     screen_end(screen));
-			print_message(screen, finding, finding->partition);
+			print_message(screen, "    ", finding, finding->partition);
+			print_hint(screen, finding);
 		}
 	}
 }
@@ -77,30 +84,54 @@ is_shown(Screen *screen, const FindingFacts *finding)
 	return screen->is_verbose || strcmp(finding->code, "dps-summary") != 0;
 }
 
+/* Whether @b says of another file what @a says, and gives the same advice. */
+static gboolean
+is_one_more(const FindingFacts *a, const FindingFacts *b)
+{
+	return strcmp(a->code, b->code) == 0 && a->severity == b->severity &&
+	       g_strcmp0(a->hint, b->hint) == 0;
+}
+
+/* Findings of one partition.  What is the same for several files is said once. */
 static void
 print_group(Screen *screen, const Facts *disk, guint number)
 {
 	const PartitionFacts *partition = facts_get_partition(disk, number);
+	g_autoptr(GPtrArray) group = g_ptr_array_new();
 
 	if (partition)
-		screen_print(screen, "%sPartition %u: %s%s\n",
+		screen_print(screen, "\n%sPartition %u: %s%s\n",
 			     screen_begin(screen, SCREEN_STYLE_HEADING), number,
 			     text_type(partition->type_uuid), screen_end(screen));
 	else
-		screen_print(screen, "%sThe disk%s\n", screen_begin(screen, SCREEN_STYLE_HEADING),
+		screen_print(screen, "\n%sThe disk%s\n", screen_begin(screen, SCREEN_STYLE_HEADING),
 			     screen_end(screen));
 
 	for (guint i = 0; i < disk->findings->len; i++) {
-		const FindingFacts *finding = g_ptr_array_index(disk->findings, i);
+		FindingFacts *finding = g_ptr_array_index(disk->findings, i);
+
+		if (finding->partition == number && is_shown(screen, finding))
+			g_ptr_array_add(group, finding);
+	}
+
+	for (guint i = 0, n; i < group->len; i += n) {
+		const FindingFacts *finding = g_ptr_array_index(group, i);
 		guint j = 0;
 
-		if (finding->partition != number || !is_shown(screen, finding))
-			continue;
+		n = 1;
+		while (i + n < group->len && is_one_more(finding, g_ptr_array_index(group, i + n)))
+			n++;
 		while (severities[j].severity != finding->severity)
 			j++;
-		screen_print(screen, "  %s%s%s %s\n", screen_begin(screen, severities[j].style),
+		screen_print(screen, "  %s%s%s %s", screen_begin(screen, severities[j].style),
 			     severities[j].one, screen_end(screen), finding->code);
-		print_message(screen, finding, 0);
+		if (n > 1)
+			screen_print(screen, " (%u)", n);
+		screen_print(screen, "\n");
+		for (guint k = i; k < i + n; k++)
+			print_message(screen, n > 1 ? "    - " : "    ",
+				      g_ptr_array_index(group, k), 0);
+		print_hint(screen, finding);
 	}
 }
 
@@ -132,8 +163,7 @@ report_check(Screen *screen, const Facts *disk)
 
 	if (screen->is_quiet)
 		return;
-	if (done->len == 0)
-		screen_print(screen, "Nothing to say against it.\n");
+	screen_print(screen, done->len > 0 ? "\n" : "Nothing to say against it.\n");
 	for (guint i = 0, n = 0; i < G_N_ELEMENTS(severities); i++) {
 		if (counts[i] == 0)
 			continue;

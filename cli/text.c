@@ -151,6 +151,24 @@ width_of(const char *text, size_t size)
 	return width;
 }
 
+/* The bytes up to where a line may end: a word, or a command between two ` that fits into @width
+ * columns, so that it can be pasted. */
+static size_t
+next_piece(const char *text, guint width)
+{
+	size_t word = strcspn(text, " ");
+	const char *begin = memchr(text, '`', word);
+	const char *end = begin ? strchr(begin + 1, '`') : NULL;
+	size_t command;
+
+	if (!end)
+		return word;
+
+	command = (size_t)(end - text);
+	command += strcspn(text + command, " ");
+	return command > word && width_of(text, command) <= width ? command : word;
+}
+
 void
 text_paragraph(Screen *screen, const char *first, const char *text)
 {
@@ -160,7 +178,7 @@ text_paragraph(Screen *screen, const char *first, const char *text)
 
 	screen_print(screen, "%s", first);
 	for (const char *word = safe; *word;) {
-		size_t size = strcspn(word, " ");
+		size_t size = next_piece(word, screen->width - MIN(indent, screen->width));
 		guint width = width_of(word, size);
 
 		if (screen->is_terminal && column > indent && column + 1 + width > screen->width) {

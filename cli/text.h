@@ -36,7 +36,8 @@ const char *text_type(const char *type_uuid);
 char *text_attributes(guint64 attributes);
 
 /* A paragraph: @first before its first line, spaces as wide before the rest; broken at the width of
- * a terminal, one line for programs that read.  @text is escaped. */
+ * a terminal, not in commands between ` that fit, one line for programs that read.  @text is
+ * escaped. */
 void text_paragraph(Screen *screen, const char *first, const char *text);
 
 void text_heading(Screen *screen, const char *text);

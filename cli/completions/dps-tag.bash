@@ -32,7 +32,8 @@ _dps_tag() {
 	--lock) mapfile -t COMPREPLY < <(compgen -W "yes nonblock no" -- "$cur") ; return ;;
 	--sector-size) mapfile -t COMPREPLY < <(compgen -W "512 4096" -- "$cur") ; return ;;
 	--btrfs-default) mapfile -t COMPREPLY < <(compgen -W "auto keep" -- "$cur") ; return ;;
-	-r | --root) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ; return ;;
+	-r | --root | --esp) mapfile -t COMPREPLY < <(compgen -d -- "$cur") ; return ;;
+	--policy) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ; return ;;
 	-b | --backup) mapfile -t COMPREPLY < <(compgen -W none -f -- "$cur") ; return ;;
 	esac
 

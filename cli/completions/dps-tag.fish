@@ -45,4 +45,6 @@ complete -c dps-tag -n '__dps_tag_has lock' -l lock -x -a 'yes nonblock no'
 complete -c dps-tag -n '__dps_tag_has sector-size' -l sector-size -x -a '512 4096'
 complete -c dps-tag -n '__dps_tag_has btrfs-default' -l btrfs-default -x -a 'auto keep'
 complete -c dps-tag -n '__dps_tag_has root' -s r -l root -x -a '(__fish_complete_directories)'
+complete -c dps-tag -n '__dps_tag_has esp' -l esp -x -a '(__fish_complete_directories)'
+complete -c dps-tag -n '__dps_tag_has policy' -l policy -r
 complete -c dps-tag -n '__dps_tag_has backup' -s b -l backup -r -a none

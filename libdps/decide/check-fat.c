@@ -9,7 +9,8 @@
 #define MIB (UINT64_C(1024) * 1024)
 
 /* One finding for all that has this reason. */
-#define NOT_ON_A_DIRECTORY "its files are read from a directory: the FAT can be checked while it is not mounted"
+#define NOT_ON_A_DIRECTORY                                                                         \
+	"its files are read from a directory: the FAT can be checked while it is not mounted"
 
 /* The geometry of the ESP's FAT; FALSE when it is no FAT, which is another rule's matter. */
 static gboolean

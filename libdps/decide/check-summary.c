@@ -224,8 +224,31 @@ summarise_partitions(DpsCheck *check)
 	}
 }
 
+/* What is wrong with the root of another architecture keeps nobody from finding this one's. */
+static gboolean
+is_of_other_root(DpsCheck *check, DpsFinding *finding)
+{
+	DpsPartition *partition =
+		dps_disk_get_partition_by_number(check->disk, dps_finding_get_partition(finding));
+
+	return partition && partition->type && partition->type->role == DPS_ROLE_ROOT &&
+	       partition->type->arch != check->arch &&
+	       strcmp(dps_finding_get_code(finding), "root-foreign-arch") != 0;
+}
+
+/* Beside nothing but its own words: which partition it is about is in them. */
+static char *
+describe_finding(DpsFinding *finding)
+{
+	guint partition = dps_finding_get_partition(finding);
+
+	return partition == 0 ? g_strdup(dps_finding_get_message(finding))
+			      : g_strdup_printf("partition %u: %s", partition,
+						dps_finding_get_message(finding));
+}
+
 /* The first of these that is worse than a note is why root will not be found. */
-static const char *
+static char *
 find_finding(DpsCheck *check)
 {
 	static const char *const codes[] = {
@@ -244,9 +267,10 @@ find_finding(DpsCheck *check)
 			DpsFinding *finding = check->findings->pdata[j];
 
 			if (strcmp(dps_finding_get_code(finding), codes[i]) == 0 &&
+			    !is_of_other_root(check, finding) &&
 			    (dps_finding_get_severity(finding) > DPS_SEVERITY_INFO ||
 			     strcmp(codes[i], "root-missing") == 0))
-				return dps_finding_get_message(finding);
+				return describe_finding(finding);
 		}
 	return NULL;
 }
@@ -256,14 +280,14 @@ static char *
 find_reason(DpsCheck *check)
 {
 	g_auto(DpsCmdline) empty = { 0 };
-	const char *reason = find_finding(check);
+	char *reason = find_finding(check);
 	DpsPartition *root = dps_check_get_root(check);
 	g_autoptr(GPtrArray) candidates = NULL;
 	const DpsCandidate *candidate;
 	DpsProfile profile;
 
 	if (reason)
-		return g_strdup(reason);
+		return reason;
 	if (check->arch == DPS_ARCH_NONE)
 		return g_strdup("nothing tells which architecture the disk is for");
 	if (!root)

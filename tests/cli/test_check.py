@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """dps-tag check: its text, its document, its exit status; the rules have tests of their own."""
 
+import collections
+import re
 import shutil
 
 import makedisk
+import makepe
 import pytest
-from conftest import call, validate
+from conftest import call, call_on_terminal, validate
 from makedisk import Partition
 
 
@@ -47,7 +50,7 @@ def test_what_cannot_be_root_is_not_offered(tmp_path):
 
 def test_bad(bad):
     result = call("check", "--arch=x86_64", bad, status=1)
-    assert "The disk\n  error esp-missing\n    " in result.out
+    assert "\n\nThe disk\n  error esp-missing\n    " in result.out
     assert "\n    → " in result.out  # the hint
     document = validate(call("check", "--arch=x86_64", "--json", bad, status=1).json, "check")
     findings = document["disks"][0]["findings"]
@@ -123,6 +126,82 @@ def test_last_line(good, bad):
     assert call("check", "--arch=x86_64", good, status=0).out.splitlines()[-1] == "root is discoverable on x86-64: yes"
     last = call("check", "--arch=aarch64", good, status=1).out.splitlines()[-1]
     assert last.startswith("root is discoverable on arm64: no: ")
+
+
+@pytest.fixture(scope="module", name="mess")
+def mess_fixture(tmp_path_factory):
+    """Thirty findings and more, on an ESP and off it."""
+    files = {"EFI/BOOT/BOOTX64.EFI": makepe.systemd_boot(machine=makepe.ARM64), "EFI/Linux/\u00fc.efi": b"MZ"}
+    for i in range(8):
+        files[f"loader/entries/e{i}.conf"] = (f"title T\nversion {i}\nlinux /gone{i}\ninitrd /an-initrd-of-a-long-name-{i}\n"
+                                              "options root=LABEL=x\n")
+        files[f"EFI/Linux/k{i}.efi"] = makepe.uki("root=LABEL=x")
+    return makedisk.make(tmp_path_factory.mktemp("mess") / "mess.raw", [
+        Partition(size=20, content="vfat", type=makedisk.ESP, files=files, mkfs=("-F16",)),
+        Partition(size=8, content="ext4", type=makedisk.ROOT_X86_64),
+        Partition(size=8, content="ext4", type=makedisk.ROOT_X86_64),
+        Partition(size=8, content="LVM2_member", type=makedisk.ROOT_ARM64),
+        Partition(size=8, content="ext4", type=makedisk.XBOOTLDR),
+    ])
+
+
+# A heading of a group; severity, code and how many; a message, one of several, what to do; the end.
+LINES = [
+    r"Partition \d+: [a-z0-9-]+|The disk", r"  (error|warning|note) [a-z0-9-]+( \(\d+\))?", r"    (- |→ )?\S.*|      \S.*",
+    r"\d+ errors?(, \d+ warnings?)?(, \d+ notes?)?", r"root is discoverable on x86-64: .*", r"",
+]
+
+
+@pytest.mark.parametrize("columns", [None, 80, 60])
+def test_a_mess_can_be_read(mess, columns):
+    """By the rules that people learn in a glance, on a serial console and in a pipe."""
+    findings = call("check", "--json", "--arch=x86_64", mess).json["disks"][0]["findings"]
+    findings = [f for f in findings if f["code"] != "dps-summary"]
+    assert len(findings) >= 30
+    if columns:
+        out = call_on_terminal("check", "--no-pager", "--arch=x86_64", mess, columns=columns,
+                               env={"TERM": "vt220", "NO_COLOR": "1"}).out
+    else:
+        out = call("check", "--arch=x86_64", mess).out
+    head, body = out.split("\n\n", 1)
+    assert head.startswith(str(mess) + ": ")
+    lines = body.splitlines()
+    for line in lines:
+        assert any(re.fullmatch(pattern, line) for pattern in LINES), line
+        if columns and len(line) > columns:
+            assert len(line.split()) <= 2 or "`" in line, line  # one word, or a command, that is longer
+    # All of it, each once: what is alike is said once with its number.
+    said = {}
+    for line in lines:
+        if match := re.fullmatch(r"  (?:error|warning|note) ([a-z0-9-]+)(?: \((\d+)\))?", line):
+            said[match[1]] = said.get(match[1], 0) + int(match[2] or 1)
+    assert said == collections.Counter(f["code"] for f in findings)
+    assert said["bls-entry-file-missing"] == 16 and "  error bls-entry-file-missing (16)" in lines
+    flat = " ".join(" ".join(lines).split())
+    for finding in findings:
+        assert " ".join(finding["message"].split()) in flat
+        assert not finding["hint"] or " ".join(finding["hint"].split()) in flat
+    # Groups with the worst first, in each the worst first.
+    groups = [group.split("\n  ") for group in body.split("\n\n")[:-1]]
+    ranks = [[["error", "warning", "note"].index(part.split()[0]) for part in group[1:]
+              if part.split()[0] in ("error", "warning", "note") and not part.startswith(" ")] for group in groups]
+    assert [rank[0] for rank in ranks] == sorted(rank[0] for rank in ranks)
+    assert all(rank == sorted(rank) for rank in ranks)
+    # Commands can be pasted: none is broken.
+    for command in re.findall("`[^`]*`", " ".join(finding["hint"] or "" for finding in findings)):
+        if not columns or len(command) <= columns - 6:
+            assert any(command in line for line in lines), command
+    # What is wrong with the root of another architecture is not what keeps this one from being found.
+    assert lines[-1] == "root is discoverable on x86-64: yes"
+
+
+def test_the_reason_names_the_partition(tmp_path):
+    image = makedisk.make(tmp_path / "disk.raw", [
+        Partition(size=64, content="vfat", type=makedisk.ESP, files=makedisk.LOADER),
+        Partition(size=8, content="LVM2_member", type=makedisk.ROOT_X86_64),
+    ])
+    last = call("check", "--arch=x86_64", image, status=1).out.splitlines()[-1]
+    assert last.startswith("root is discoverable on x86-64: no: partition 2: has the root type and holds LVM2_member")
 
 
 def codes(result):
