@@ -574,30 +574,72 @@ overlay(uint8_t *bytes, const DpsEdit *to, const DpsEdit *from, const uint8_t *f
 		       (size_t)(end - first));
 }
 
-/* Whether each edit finds its old bytes: on the medium, or as an earlier edit leaves them. */
+/*
+ * What there should be where edit @i goes, when the first @n_done are written, given what there is:
+ * bytes of later edits are not looked at before their turn.
+ */
+static void
+expect_bytes(GPtrArray *edits, guint i, guint n_done, uint8_t *now, uint8_t *wanted)
+{
+	const DpsEdit *edit = g_ptr_array_index(edits, i);
+
+	memcpy(wanted, i < n_done ? edit->new_bytes : edit->old_bytes, edit->size);
+	for (guint j = i < n_done ? i + 1 : n_done; j < (i < n_done ? n_done : i); j++) {
+		const DpsEdit *other = g_ptr_array_index(edits, j);
+
+		/* Written since; or old bytes that an edit before it is still to leave. */
+		overlay(i < n_done ? wanted : now, edit, other, other->new_bytes);
+	}
+}
+
+/* Whether each byte is an old or a new one: a write that was cut off, and nobody else's. */
 static gboolean
-check_old_bytes(DpsMedium *self, uint64_t start, GPtrArray *edits, GError **error)
+is_between(const DpsEdit *edit, const uint8_t *now)
+{
+	for (size_t i = 0; i < edit->size; i++)
+		if (now[i] != edit->old_bytes[i] && now[i] != edit->new_bytes[i])
+			return FALSE;
+	return TRUE;
+}
+
+/* Of bytes that were written and are not there any more. */
+static gboolean
+throw_lost(DpsMedium *self, const DpsEdit *edit, const uint8_t *now, GError **error)
+{
+	if (!is_between(edit, now))
+		return dps_throw(error, DPS_ERROR_CHANGED,
+				 "%s: %s: is neither what it was nor what was written: another "
+				 "program wrote to it at the same time, or the medium is broken",
+				 self->path, edit->what);
+	return dps_throw(error, DPS_ERROR_IO,
+			 "%s: %s: the medium took the bytes and gives others back: do not trust it",
+			 self->path, edit->what);
+}
+
+/* Whether the medium is as the first @n_done edits leave it, as far as they all reach. */
+static gboolean
+check_bytes(DpsMedium *self, uint64_t start, GPtrArray *edits, guint n_done, GError **error)
 {
 	DpsRegion region = dps_medium_get_region(self);
 
 	for (guint i = 0; i < edits->len; i++) {
 		const DpsEdit *edit = g_ptr_array_index(edits, i);
 		g_autofree uint8_t *now = g_malloc(edit->size);
+		g_autofree uint8_t *wanted = g_malloc(edit->size);
 
 		if (!dps_region_read(&region, start + edit->offset, now, edit->size, error)) {
 			dps_prefix_error(error, "%s: %s: ", self->path, edit->what);
 			return FALSE;
 		}
-		for (guint j = 0; j < i; j++) {
-			const DpsEdit *before = g_ptr_array_index(edits, j);
-
-			overlay(now, edit, before, before->new_bytes);
-		}
-		if (memcmp(now, edit->old_bytes, edit->size) != 0)
-			return dps_throw(error, DPS_ERROR_CHANGED,
-					 "%s: %s: changed since it was read: another program wrote "
-					 "to it: nothing was written, try again",
-					 self->path, edit->what);
+		expect_bytes(edits, i, n_done, now, wanted);
+		if (memcmp(now, wanted, edit->size) == 0)
+			continue;
+		if (i < n_done)
+			return throw_lost(self, edit, now, error);
+		return dps_throw(error, DPS_ERROR_CHANGED,
+				 "%s: %s: changed since it was read: another program wrote to it%s",
+				 self->path, edit->what,
+				 n_done == 0 ? ": nothing was written, try again" : "");
 	}
 	return TRUE;
 }
@@ -608,22 +650,15 @@ compare_back(DpsMedium *self, uint64_t start, GPtrArray *edits, GError **error)
 	for (guint i = 0; i < edits->len; i++) {
 		const DpsEdit *edit = g_ptr_array_index(edits, i);
 		g_autofree uint8_t *now = g_malloc(edit->size);
-		g_autofree uint8_t *wanted = g_memdup2(edit->new_bytes, edit->size);
+		g_autofree uint8_t *wanted = g_malloc(edit->size);
 
-		for (guint j = i + 1; j < edits->len; j++) {
-			const DpsEdit *later = g_ptr_array_index(edits, j);
-
-			overlay(wanted, edit, later, later->new_bytes);
-		}
+		expect_bytes(edits, i, edits->len, now, wanted);
 		if (!read_back(self, start + edit->offset, now, edit->size, error)) {
 			dps_prefix_error(error, "%s: %s: read back: ", self->path, edit->what);
 			return FALSE;
 		}
 		if (memcmp(now, wanted, edit->size) != 0)
-			return dps_throw(error, DPS_ERROR_IO,
-					 "%s: %s: the medium took the bytes and gives others back: "
-					 "do not trust it",
-					 self->path, edit->what);
+			return throw_lost(self, edit, now, error);
 	}
 	return TRUE;
 }
@@ -641,12 +676,13 @@ dps_medium_write_edits(DpsMedium *self, uint64_t start, GPtrArray *edits, guint 
 	if (!self->writable)
 		return dps_throw(error, DPS_ERROR_PERMISSION, "%s: opened for reading only",
 				 self->path);
-	if (!check_old_bytes(self, start, edits, error))
-		return FALSE;
 
 	for (; n_done < edits->len; n_done++) {
 		const DpsEdit *edit = g_ptr_array_index(edits, n_done);
 
+		/* Before each one: who takes no lock may have written all of it meanwhile. */
+		if (!check_bytes(self, start, edits, n_done, error))
+			return FALSE;
 		if (!write_fully(self, start + edit->offset, edit->new_bytes, edit->size,
 				 edit->what, error)) {
 			dps_prefix_error(error, "step %u of %u: ", n_done + 1, edits->len);
@@ -658,32 +694,46 @@ dps_medium_write_edits(DpsMedium *self, uint64_t start, GPtrArray *edits, guint 
 	return compare_back(self, start, edits, error);
 }
 
-/* Whether each byte is an old or a new one: a write that was cut off, and nobody else's. */
+/* Whether what was written is there, whole or cut off, so that old bytes may go over it. */
 static gboolean
-is_between(const DpsEdit *edit, const uint8_t *now)
+check_is_ours(DpsMedium *self, uint64_t start, GPtrArray *edits, guint n, GError **error)
 {
-	for (size_t i = 0; i < edit->size; i++)
-		if (now[i] != edit->old_bytes[i] && now[i] != edit->new_bytes[i])
+	for (guint i = n; i > 0; i--) {
+		const DpsEdit *edit = g_ptr_array_index(edits, i - 1);
+		g_autofree uint8_t *now = g_malloc(edit->size);
+
+		if (!read_back(self, start + edit->offset, now, edit->size, error)) {
+			dps_prefix_error(error, "%s: %s: put back: ", self->path, edit->what);
 			return FALSE;
+		}
+		/* As those behind it will have left it. */
+		for (guint j = n; j > i; j--) {
+			const DpsEdit *later = g_ptr_array_index(edits, j - 1);
+
+			overlay(now, edit, later, later->old_bytes);
+		}
+		if (!is_between(edit, now))
+			return dps_throw(error, DPS_ERROR_CHANGED,
+					 "%s: %s: put back: another program wrote to it",
+					 self->path, edit->what);
+	}
 	return TRUE;
 }
 
 gboolean
 dps_medium_put_back(DpsMedium *self, uint64_t start, GPtrArray *edits, guint done, GError **error)
 {
-	for (guint i = MIN(done + 1, edits->len); i > 0; i--) {
+	guint n = MIN(done + 1, edits->len);
+
+	/* All of it first: a table that another program wrote is left whole. */
+	if (!check_is_ours(self, start, edits, n, error))
+		return FALSE;
+
+	for (guint i = n; i > 0; i--) {
 		const DpsEdit *edit = g_ptr_array_index(edits, i - 1);
 		uint64_t offset = start + edit->offset;
 		g_autofree uint8_t *now = g_malloc(edit->size);
 
-		if (!read_back(self, offset, now, edit->size, error)) {
-			dps_prefix_error(error, "%s: %s: put back: ", self->path, edit->what);
-			return FALSE;
-		}
-		if (!is_between(edit, now))
-			return dps_throw(error, DPS_ERROR_CHANGED,
-					 "%s: %s: put back: another program wrote to it",
-					 self->path, edit->what);
 		/* Also when it reads right: it may be right in the cache alone. */
 		if (!write_fully(self, offset, edit->old_bytes, edit->size, edit->what, error) ||
 		    !read_back(self, offset, now, edit->size, error)) {

@@ -48,12 +48,13 @@ gboolean dps_medium_drop_cache(DpsMedium *self, uint64_t offset, uint64_t size, 
  * @edits: (element-type DpsEdit): in order; may be empty
  * @done: (out) (optional): how many edits are on the medium, also on failure; the one behind them
  *   may be there in part: dps_medium_put_back() takes both into account
- * @error: %DPS_ERROR_CHANGED: old bytes are not there, and nothing was written; %DPS_ERROR_IO: a
- *   write or a flush failed, or the medium gave other bytes back than were written
+ * @error: %DPS_ERROR_CHANGED: somebody else wrote there, and nothing was written when @done is 0;
+ *   %DPS_ERROR_IO: a write or a flush failed, or the medium gave other bytes back than were written
  *
- * Checks the old bytes of all edits, then writes each with one pwrite and one fdatasync, then reads
- * all of them back past the page cache and compares.  An edit may change again what one before it
- * has changed.
+ * Writes each edit with one pwrite and one fdatasync, then reads all of them back past the page
+ * cache and compares.  Before each one the places of all are looked at: who takes no lock may have
+ * written meanwhile, and then nothing more is.  An edit may change again what one before it has
+ * changed.
  *
  * Returns: %TRUE when all are on the medium
  */
@@ -66,7 +67,7 @@ gboolean dps_medium_write_edits(DpsMedium *self, uint64_t start, GPtrArray *edit
  * @start: as for dps_medium_write_edits()
  * @edits: (element-type DpsEdit): those that dps_medium_write_edits() was given
  * @done: how many it said are on the medium; the one behind them may be there in part
- * @error: %DPS_ERROR_CHANGED: somebody else wrote there; %DPS_ERROR_IO
+ * @error: %DPS_ERROR_CHANGED: somebody else wrote there, and nothing is put back; %DPS_ERROR_IO
  *
  * Puts the old bytes back, the last edit first, so that what holds at every point on the way there
  * holds on the way back.  Each is flushed and read back.

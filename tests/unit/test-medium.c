@@ -385,7 +385,8 @@ test_write_faults(Fixture *fixture, gconstpointer data)
 		{ "first-flush", FAULT_FLUSH, 1, 1, EIO, DPS_ERROR_IO, 0, "test bytes: flush" },
 		{ "second-flush", FAULT_FLUSH, 2, 2, EIO, DPS_ERROR_IO, 1, "test bytes: flush" },
 		{ "unread", FAULT_READ, 1, 1, EIO, DPS_ERROR_IO, 0, "test bytes" },
-		{ "lies", FAULT_WRITE, 2, G_MAXUINT, FAULT_LIE, DPS_ERROR_IO, 2, "gives others back" },
+		{ "lies", FAULT_WRITE, 1, G_MAXUINT, FAULT_LIE, DPS_ERROR_IO, 1, "gives others back" },
+		{ "lies-last", FAULT_WRITE, 2, 2, FAULT_LIE, DPS_ERROR_IO, 2, "gives others back" },
 		{ "in-parts", FAULT_WRITE, 1, G_MAXUINT, FAULT_SHORT, 0, 2, NULL },
 		{ "signal-while-writing", FAULT_WRITE, 2, 2, EINTR, 0, 2, NULL },
 		{ "signal-while-flushing", FAULT_FLUSH, 2, 2, EINTR, 0, 2, NULL },
@@ -419,6 +420,52 @@ test_write_faults(Fixture *fixture, gconstpointer data)
 			g_assert_nonnull(strstr(error->message, fixture->path));
 		}
 		assert_put_back(fixture, medium, edits, done, before);
+	}
+}
+
+/* All of it at once, as a program does that takes no lock. */
+static void
+write_as_another_program(gpointer path)
+{
+	g_autofree char *bytes = g_strnfill(3500, 'x');
+	FILE *file = fopen(path, "r+b");
+
+	g_assert_nonnull(file);
+	g_assert_cmpint(fseek(file, 1000, SEEK_SET), ==, 0);
+	g_assert_cmpuint(fwrite(bytes, 1, 3500, file), ==, 3500);
+	g_assert_cmpint(fclose(file), ==, 0);
+}
+
+/* Whatever was written before: what another program wrote behind it is left whole. */
+static void
+test_another_program(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	g_autoptr(GPtrArray) edits = make_two_edits();
+	g_autoptr(GBytes) before = get_bytes(fixture);
+
+	for (guint nth = 1; nth <= 2; nth++) {
+		g_autoptr(GError) error = NULL;
+		g_autoptr(GError) second = NULL;
+		g_autoptr(GBytes) theirs = NULL;
+		g_autoptr(GBytes) after = NULL;
+		guint done = 99;
+
+		fault_set_event(FAULT_FLUSH, nth, write_as_another_program, fixture->path);
+		g_assert_false(dps_medium_write_edits(medium, 0, edits, &done, &error));
+		g_assert_true(fault_clear());
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+		g_assert_cmpuint(done, ==, nth);
+
+		theirs = get_bytes(fixture);
+		g_assert_false(dps_medium_put_back(medium, 0, edits, done, &second));
+		g_assert_error(second, DPS_ERROR, DPS_ERROR_CHANGED);
+		after = get_bytes(fixture);
+		g_assert_true(g_bytes_equal(theirs, after));
+		g_assert_true(g_file_set_contents(fixture->path, g_bytes_get_data(before, NULL),
+						  (gssize)g_bytes_get_size(before), NULL));
+		dps_medium_unref(medium);
+		medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
 	}
 }
 
@@ -573,6 +620,7 @@ main(int argc, char **argv)
 	ADD("/medium/no-disk", test_no_disk);
 	ADD("/medium/done", test_done);
 	ADD("/medium/write-faults", test_write_faults);
+	ADD("/medium/another-program", test_another_program);
 	ADD("/medium/each-call-of-a-write", test_each_call_of_a_write);
 	ADD("/medium/each-call-of-putting-back", test_each_call_of_putting_back);
 	ADD("/medium/open-faults", test_open_faults);
