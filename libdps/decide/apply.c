@@ -4,6 +4,7 @@
 #include "decide/default-subvolume.h"
 #include "decide/finding.h"
 #include "ground/error.h"
+#include "target/journal.h"
 #include "target/save.h"
 
 #include <string.h>
@@ -15,6 +16,7 @@
 typedef struct {
 	int dir;	   /* -1: there is none */
 	gboolean is_older; /* an earlier run that was cut off left it: it stays */
+	char *parent;	   /* NULL: the caller gave the name */
 	char *name, *path;
 } BackupFile;
 
@@ -23,8 +25,10 @@ backup_file_clear(BackupFile *file)
 {
 	if (file->dir >= 0)
 		close(file->dir);
+	g_free(file->parent);
 	g_free(file->name);
 	g_free(file->path);
+	*file = (BackupFile){ .dir = -1 };
 }
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BackupFile, backup_file_clear)
 
@@ -57,7 +61,7 @@ check_table_unchanged(DpsPlan *plan, GError **error)
 
 /* Where the backup goes when nobody says: into the tree, or the running system's own /var. */
 static gboolean
-open_default_backup(DpsPlan *plan, const char *time, BackupFile *file, GError **error)
+open_default_backup(DpsPlan *plan, gboolean create, BackupFile *file, GError **error)
 {
 	g_autoptr(DpsTree) running = NULL;
 	DpsTree *tree = plan->tree;
@@ -70,15 +74,13 @@ open_default_backup(DpsPlan *plan, const char *time, BackupFile *file, GError **
 	if (!tree)
 		return FALSE;
 
-	file->dir = dps_save_open_dir(tree, DEFAULT_BACKUP_DIR, TRUE, error);
+	file->dir = dps_save_open_dir(tree, DEFAULT_BACKUP_DIR, create, error);
 	if (file->dir < 0) {
 		if (strcmp(dps_tree_get_path(tree), "/") != 0)
 			dps_prefix_error(error, "%s: ", dps_tree_get_path(tree));
 		return FALSE;
 	}
-	file->name = g_strdup_printf("%s-%s.json", dps_disk_get_uuid(plan->disk), time);
-	file->path =
-		g_build_filename(dps_tree_get_path(tree), DEFAULT_BACKUP_DIR, file->name, NULL);
+	file->parent = g_build_filename(dps_tree_get_path(tree), DEFAULT_BACKUP_DIR, NULL);
 	return TRUE;
 }
 
@@ -95,32 +97,63 @@ open_named_backup(const char *path, BackupFile *file, GError **error)
 	return TRUE;
 }
 
-/* Whether the file of that name is the backup of the same run, which a crash or a kill cut off. */
+static void
+set_name(BackupFile *file, const char *name)
+{
+	g_free(file->name);
+	g_free(file->path);
+	file->name = g_strdup(name);
+	file->path = g_build_filename(file->parent, name, NULL);
+}
+
+/* Whether the file of that name is of a run of the same job, which a crash or a kill cut off. */
 static gboolean
-is_kept_already(DpsPlan *plan, const BackupFile *file)
+is_of_same_job(DpsPlan *plan, const BackupFile *file, const char *name)
 {
 	g_autofree char *text = NULL;
 	g_autoptr(DpsBackup) older = NULL;
 	gsize size;
 
-	text = dps_save_read_own_file(file->dir, file->name, DPS_BACKUP_MAX_SIZE, &size, NULL);
-	older = text ? dps_backup_parse(text, size, file->name, NULL) : NULL;
-	return older && dps_backup_covers(older, plan);
+	text = dps_save_read_own_file(file->dir, name, DPS_BACKUP_MAX_SIZE, &size, NULL);
+	older = text ? dps_backup_parse(text, size, name, NULL) : NULL;
+	return older && dps_backup_is_of_same_job(older, plan);
+}
+
+/* The backup of a run that was cut off takes everything back; a second one only what is left. */
+static gboolean
+find_older(DpsPlan *plan, BackupFile *file)
+{
+	g_autofree char *prefix = NULL;
+	g_autoptr(GPtrArray) names = NULL;
+
+	if (file->name)
+		return is_of_same_job(plan, file, file->name);
+
+	prefix = g_strconcat(dps_disk_get_uuid(plan->disk), "-", NULL);
+	names = dps_save_list(file->dir, prefix, ".json");
+	for (guint i = 0; i < names->len; i++)
+		if (is_of_same_job(plan, file, names->pdata[i])) {
+			set_name(file, names->pdata[i]);
+			return TRUE;
+		}
+	return FALSE;
 }
 
 static gboolean
-write_backup_file(DpsPlan *plan, BackupFile *file, const char *text, GError **error)
+write_backup_file(DpsPlan *plan, BackupFile *file, GError **error)
 {
-	g_autoptr(GError) local = NULL;
+	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
+	g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
+	g_autofree char *stamp = g_date_time_format(now, "%Y%m%dT%H%M%S.%fZ");
+	g_autofree char *text = dps_backup_write(plan, time);
 
-	if (dps_save_new_file(file->dir, file->name, text, strlen(text), &local))
-		return TRUE;
-	if (g_error_matches(local, DPS_ERROR, DPS_ERROR_REFUSED) && is_kept_already(plan, file)) {
-		file->is_older = TRUE;
-		return TRUE;
+	if (!file->name) {
+		g_autofree char *name =
+			g_strdup_printf("%s-%s.json", dps_disk_get_uuid(plan->disk), stamp);
+
+		set_name(file, name);
 	}
-	g_propagate_error(error, g_steal_pointer(&local));
-	return FALSE;
+	return dps_save_new_file(file->dir, file->name, text, strlen(text), error);
 }
 
 static gboolean
@@ -134,87 +167,93 @@ has_something_to_undo(DpsPlan *plan)
 }
 
 static gboolean
+keep_or_write(DpsPlan *plan, const char *backup, gboolean create, BackupFile *file, GError **error)
+{
+	if (!(backup ? open_named_backup(backup, file, error)
+		     : open_default_backup(plan, create, file, error)))
+		return FALSE;
+
+	file->is_older = find_older(plan, file);
+	if (file->is_older)
+		return dps_save_keep_file(file->dir, file->name, error);
+	return !create || write_backup_file(plan, file, error);
+}
+
+static gboolean
 save_backup(DpsPlan *plan, const char *backup, BackupFile *file, GError **error)
 {
 	gboolean is_device = dps_medium_is_device(dps_disk_get_medium(plan->disk));
-	g_autoptr(GDateTime) now = g_date_time_new_now_utc();
-	g_autofree char *time = g_date_time_format(now, "%Y-%m-%dT%H:%M:%SZ");
-	g_autofree char *stamp = g_date_time_format(now, "%Y%m%dT%H%M%S.%fZ");
-	g_autofree char *text = NULL;
+	gboolean create = has_something_to_undo(plan);
 	g_autoptr(GError) problem = NULL;
-	gboolean opened;
 
-	if (g_strcmp0(backup, "none") == 0 || (!backup && !is_device) ||
-	    !has_something_to_undo(plan))
+	if (g_strcmp0(backup, "none") == 0 || (!backup && !is_device))
 		return TRUE;
 
-	text = dps_backup_write(plan, time);
-	opened = backup ? open_named_backup(backup, file, &problem)
-			: open_default_backup(plan, stamp, file, &problem);
-	if (!opened || !write_backup_file(plan, file, text, &problem)) {
+	if (!keep_or_write(plan, backup, create, file, &problem) && create) {
 		dps_throw(error, (DpsError)problem->code,
 			  "backup: %s%s%s: nothing was changed: keep it elsewhere with --backup "
 			  "FILE, or nowhere with --backup none",
 			  file->path ? file->path : "", file->path ? ": " : "", problem->message);
-		if (file->dir >= 0)
-			close(file->dir);
-		file->dir = -1;
+		backup_file_clear(file);
 		return FALSE;
 	}
+	/* To finish a table there is nothing to keep: only to tell of what was kept. */
+	if (!create && !file->is_older)
+		backup_file_clear(file);
 	return TRUE;
 }
 
-static const DpsChange *
-find_default_change(DpsPlan *plan)
-{
-	for (guint i = 0; i < plan->changes->len; i++) {
-		const DpsChange *change = plan->changes->pdata[i];
+/* A default subvolume that was set, so that it can be what it was. */
+typedef struct {
+	const DpsChange *change; /* the plan's */
+	DpsMedium *medium;	 /* NULL: it is mounted */
+	uint64_t start;		 /* bytes, on the medium */
+	DpsBtrfsWritten written;
+} DefaultWrite;
 
-		if (change->kind == DPS_CHANGE_BTRFS_DEFAULT)
-			return change;
-	}
-	return NULL;
+static void
+default_write_free(DefaultWrite *write)
+{
+	g_clear_pointer(&write->medium, dps_medium_unref);
+	dps_btrfs_written_clear(&write->written);
+	g_free(write);
 }
 
 /* The default subvolume of a partition: of the mounted file system, through its node, or in place.
  */
 static gboolean
-set_default(DpsPlan *plan, guint number, uint64_t id, GError **error)
+set_default(DpsPlan *plan, DefaultWrite *write, GError **error)
 {
-	DpsPartition *partition = dps_disk_get_partition_by_number(plan->disk, number);
+	DpsPartition *partition =
+		dps_disk_get_partition_by_number(plan->disk, write->change->partition);
 	DpsBtrfs *btrfs = dps_plan_get_btrfs(plan, partition, error);
-	g_autoptr(DpsMedium) node = NULL;
+	uint64_t id = write->change->to.subvolume;
 
 	if (!btrfs)
 		return FALSE;
 	if (dps_btrfs_is_mounted(btrfs))
-		return dps_btrfs_set_default(btrfs, id, NULL, 0, error);
+		return dps_btrfs_set_default(btrfs, id, NULL, 0, NULL, error);
 
 	/* The caches of a disk and of its partition are separate: write where a mount will read. */
-	if (!partition->node)
-		return dps_btrfs_set_default(btrfs, id, dps_disk_get_medium(plan->disk),
-					     partition->start, error);
-
-	node = dps_medium_open(partition->node, DPS_OPEN_WRITABLE | DPS_OPEN_NO_LOCK, error);
-	return node && dps_btrfs_set_default(btrfs, id, node, 0, error);
+	if (partition->node) {
+		write->medium = dps_medium_open(partition->node,
+						DPS_OPEN_WRITABLE | DPS_OPEN_NO_LOCK, error);
+	} else {
+		write->medium = dps_medium_ref(dps_disk_get_medium(plan->disk));
+		write->start = partition->start;
+	}
+	return write->medium && dps_btrfs_set_default(btrfs, id, write->medium, write->start,
+						      &write->written, error);
 }
 
 static gboolean
-set_defaults(DpsPlan *plan, gboolean back, GError **error)
+set_default_back(DpsPlan *plan, const DefaultWrite *write, GError **error)
 {
-	for (guint i = 0; i < plan->changes->len; i++) {
-		const DpsChange *change = plan->changes->pdata[i];
-
-		if (change->kind == DPS_CHANGE_BTRFS_DEFAULT &&
-		    !set_default(plan, change->partition,
-				 back ? change->from.subvolume : change->to.subvolume, error)) {
-			dps_prefix_error(error, "%s: partition %u: ", dps_disk_get_path(plan->disk),
-					 change->partition);
-			dps_error_set_partition(error, change->partition);
-			return FALSE;
-		}
-	}
-	return TRUE;
+	if (write->medium)
+		return dps_btrfs_put_back(&write->written, write->medium, write->start, error);
+	return !plan->mounted_btrfs ||
+	       dps_btrfs_set_default(plan->mounted_btrfs, write->change->from.subvolume, NULL, 0,
+				     NULL, error);
 }
 
 /* What was read back by another reader (libfdisk, the file system) must be what was planned. */
@@ -266,29 +305,59 @@ verify(DpsPlan *plan, GError **error)
 
 /* How far a run got, so that it can go back. */
 typedef struct {
-	gboolean table_started, default_started;
+	GPtrArray *defaults; /* (element-type DefaultWrite) */
+	gboolean table_started;
 	guint edits_done;
 } Progress;
 
 static gboolean
 write_table(DpsPlan *plan, Progress *progress, GError **error)
 {
+	g_autoptr(GError) local = NULL;
+
 	if (plan->table_edits->len == 0)
 		return TRUE;
 
 	progress->table_started = TRUE;
-	return dps_medium_write_edits(dps_disk_get_medium(plan->disk), 0, plan->table_edits,
-				      &progress->edits_done, error);
+	if (dps_medium_write_edits(dps_disk_get_medium(plan->disk), 0, plan->table_edits,
+				   &progress->edits_done, &local))
+		return TRUE;
+	/* Somebody else's table was found before the first write: there is nothing to put back. */
+	if (progress->edits_done == 0 && g_error_matches(local, DPS_ERROR, DPS_ERROR_CHANGED))
+		progress->table_started = FALSE;
+	g_propagate_error(error, g_steal_pointer(&local));
+	return FALSE;
 }
 
 static gboolean
 write_defaults(DpsPlan *plan, Progress *progress, GError **error)
 {
-	if (!find_default_change(plan))
-		return TRUE;
+	for (guint i = 0; i < plan->changes->len; i++) {
+		const DpsChange *change = plan->changes->pdata[i];
+		DefaultWrite *write;
 
-	progress->default_started = TRUE;
-	return set_defaults(plan, FALSE, error);
+		if (change->kind != DPS_CHANGE_BTRFS_DEFAULT)
+			continue;
+		write = g_new0(DefaultWrite, 1);
+		write->change = change;
+		g_ptr_array_add(progress->defaults, write);
+		if (!set_default(plan, write, error)) {
+			dps_prefix_error(error, "%s: partition %u: ", dps_disk_get_path(plan->disk),
+					 change->partition);
+			dps_error_set_partition(error, change->partition);
+			return FALSE;
+		}
+	}
+	return TRUE;
+}
+
+static gboolean
+put_defaults_back(DpsPlan *plan, const Progress *progress, GError **error)
+{
+	for (guint i = progress->defaults->len; i > 0; i--)
+		if (!set_default_back(plan, progress->defaults->pdata[i - 1], error))
+			return FALSE;
+	return TRUE;
 }
 
 static gboolean
@@ -304,18 +373,28 @@ write_everything(DpsPlan *plan, Progress *progress, GError **error)
 }
 
 static gboolean
+put_table_back(DpsPlan *plan, const Progress *progress, GError **error)
+{
+	return !progress->table_started ||
+	       dps_medium_put_back(dps_disk_get_medium(plan->disk), 0, plan->table_edits,
+				   progress->edits_done, error);
+}
+
+/* The last first. */
+static gboolean
 put_back(DpsPlan *plan, const Progress *progress, GError **error)
 {
 	DpsMedium *medium = dps_disk_get_medium(plan->disk);
-	gboolean good = TRUE;
+	gboolean good;
 
-	if (plan->table_first && progress->default_started)
-		good = set_defaults(plan, TRUE, error);
-	if (good && progress->table_started)
-		good = dps_medium_put_back(medium, 0, plan->table_edits, progress->edits_done,
-					   error);
-	if (good && !plan->table_first && progress->default_started)
-		good = set_defaults(plan, TRUE, error);
+	if (plan->table_first)
+		good = put_defaults_back(plan, progress, error) &&
+		       put_table_back(plan, progress, error);
+	else
+		good = put_table_back(plan, progress, error) &&
+		       put_defaults_back(plan, progress, error);
+	/* One that could not be removed at once would be finished by the next run. */
+	good = good && dps_journal_remove(medium, error);
 
 	/* What the disk is now is what it was; the object should say so, and need not. */
 	dps_disk_refresh(plan->disk, NULL);
@@ -327,6 +406,7 @@ static void
 recover(DpsPlan *plan, const Progress *progress, BackupFile *file, GError **error)
 {
 	g_autoptr(GError) problem = NULL;
+	g_autofree char *undo = file->path ? g_strconcat("dps-tag undo ", file->path, NULL) : NULL;
 
 	if (put_back(plan, progress, &problem)) {
 		if (file->dir >= 0 && !file->is_older)
@@ -335,10 +415,21 @@ recover(DpsPlan *plan, const Progress *progress, BackupFile *file, GError **erro
 		return;
 	}
 
-	dps_prefix_error(error,
-			 "the disk was left in between (%s), and is safe to read: run it again, or "
-			 "`dps-tag undo %s`: ",
-			 problem->message, file->path ? file->path : "BACKUP");
+	if (g_error_matches(problem, DPS_ERROR, DPS_ERROR_CHANGED)) {
+		dps_prefix_error(
+			error,
+			"another program wrote to the disk meanwhile, and what it wrote was "
+			"left as it is (%s): look at it with `dps-tag show`, then run this "
+			"again%s%s%s: ",
+			problem->message, undo ? ", or `" : "", undo ? undo : "", undo ? "`" : "");
+		return;
+	}
+	dps_prefix_error(error, "the disk was left in between (%s), and %s: run this again%s%s%s: ",
+			 problem->message,
+			 dps_journal_is_pending(dps_disk_get_medium(plan->disk))
+				 ? "the journal beside it has what is missing"
+				 : "is safe to read",
+			 undo ? ", or `" : "", undo ? undo : "", undo ? "`" : "");
 }
 
 /* udev hears of a table when its writer closes it; what it does not hear is worth telling. */
@@ -371,7 +462,9 @@ gboolean
 dps_plan_apply(DpsPlan *plan, const char *backup, GError **error)
 {
 	g_auto(BackupFile) file = { .dir = -1 };
-	Progress progress = { 0 };
+	g_autoptr(GPtrArray) defaults =
+		g_ptr_array_new_with_free_func((GDestroyNotify)default_write_free);
+	Progress progress = { .defaults = defaults };
 
 	g_return_val_if_fail(plan != NULL && plan->state != DPS_PLAN_SPENT, FALSE);
 
@@ -395,6 +488,7 @@ dps_plan_apply(DpsPlan *plan, const char *backup, GError **error)
 
 	plan->applied = TRUE;
 	plan->backup = g_strdup(file.path);
+	g_ptr_array_set_size(defaults, 0); /* udev waits for whoever has a node open to write */
 	tell_udev(plan);
 	return TRUE;
 }

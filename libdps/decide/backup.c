@@ -208,38 +208,6 @@ dps_backup_open(const char *path, GError **error)
 	return text ? dps_backup_parse(text, size, path, error) : NULL;
 }
 
-/* What an earlier run changed already may have to be finished: then it is found as it should be. */
-static gboolean
-takes_back(const DpsBackupEntry *entry, const DpsChange *change, DpsPartition *partition)
-{
-	return entry->change->partition == change->partition &&
-	       entry->change->kind == change->kind && partition &&
-	       entry->start == partition->start && dps_guid_equal(&entry->guid, &partition->guid) &&
-	       (dps_value_equal(change->kind, &entry->change->from, &change->from) ||
-		dps_value_equal(change->kind, &entry->change->to, &change->from)) &&
-	       dps_value_equal(change->kind, &entry->change->to, &change->to);
-}
-
-gboolean
-dps_backup_covers(DpsBackup *backup, DpsPlan *plan)
-{
-	if (g_ascii_strcasecmp(backup->disk_uuid, dps_disk_get_uuid(plan->disk)) != 0)
-		return FALSE;
-
-	for (guint i = 0; i < plan->changes->len; i++) {
-		const DpsChange *change = plan->changes->pdata[i];
-		DpsPartition *partition =
-			dps_disk_get_partition_by_number(plan->disk, change->partition);
-		gboolean found = change->kind == DPS_CHANGE_TABLE;
-
-		for (guint j = 0; j < backup->entries->len && !found; j++)
-			found = takes_back(backup->entries->pdata[j], change, partition);
-		if (!found)
-			return FALSE;
-	}
-	return TRUE;
-}
-
 DpsBackup *
 dps_backup_ref(DpsBackup *backup)
 {

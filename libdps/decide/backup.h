@@ -30,10 +30,11 @@ char *dps_backup_write(DpsPlan *plan, const char *time);
 DpsBackup *dps_backup_parse(const char *text, gsize size, const char *name, GError **error);
 
 /*
- * Whether @backup takes back all that @plan is about to change: it was kept by a run of the same
- * command that was cut off, and what that run found is older than what this one finds.
+ * Whether @backup was kept by a run of the same job that was cut off: it has all that @plan is
+ * about to change and nothing else but what is changed already, and the disk is as a run that goes
+ * by it can leave it.  Then it takes everything back, also when @plan has only the rest to do.
  */
-gboolean dps_backup_covers(DpsBackup *backup, DpsPlan *plan);
+gboolean dps_backup_is_of_same_job(DpsBackup *backup, DpsPlan *plan);
 
 /* An entry is below 1 KiB, a table has at most 1024 partitions, each with a few changes. */
 #define DPS_BACKUP_MAX_SIZE ((size_t)4 * 1024 * 1024)

@@ -126,6 +126,85 @@ turn_round(DpsPlan *plan, const DpsBackup *backup, const DpsBackupEntry *entry, 
 	return TRUE;
 }
 
+static const DpsChange *
+find_change(DpsPlan *plan, guint partition, DpsChangeKind kind)
+{
+	for (guint i = 0; i < plan->changes->len; i++) {
+		const DpsChange *change = plan->changes->pdata[i];
+
+		if (change->partition == partition && change->kind == kind)
+			return change;
+	}
+	return NULL;
+}
+
+static gboolean
+has_entry(const DpsBackup *backup, const DpsChange *change)
+{
+	for (guint i = 0; i < backup->entries->len; i++) {
+		const DpsBackupEntry *entry = backup->entries->pdata[i];
+
+		if (entry->change->partition == change->partition &&
+		    entry->change->kind == change->kind)
+			return TRUE;
+	}
+	return FALSE;
+}
+
+/* What of the things that a backup is of are as they were, and what as they should be. */
+typedef struct {
+	gboolean table_old, table_new, default_old;
+} Reached;
+
+/* Whether one of them is done, or is among what @plan will do. */
+static gboolean
+is_of_plan(DpsPlan *plan, const DpsBackup *backup, const DpsBackupEntry *entry, Reached *reached)
+{
+	const DpsChange *done = entry->change;
+	const DpsChange *planned = find_change(plan, done->partition, done->kind);
+	DpsPartition *partition = find_partition(plan, backup, entry, NULL);
+	g_autofree char *now_text = NULL;
+	DpsValue now = { 0 };
+	gboolean is_new, is_old;
+
+	if (!partition || !read_value(plan, partition, done->kind, &now, NULL))
+		return FALSE;
+
+	now_text = now.text;
+	is_new = dps_value_equal(done->kind, &now, &done->to);
+	is_old = !is_new && dps_value_equal(done->kind, &now, &done->from);
+	if (done->kind == DPS_CHANGE_BTRFS_DEFAULT) {
+		reached->default_old |= is_old;
+	} else {
+		reached->table_old |= is_old;
+		reached->table_new |= is_new;
+	}
+	return planned ? (is_new || is_old) && dps_value_equal(done->kind, &planned->to, &done->to)
+		       : is_new;
+}
+
+gboolean
+dps_backup_is_of_same_job(DpsBackup *backup, DpsPlan *plan)
+{
+	Reached reached = { 0 };
+
+	if (g_ascii_strcasecmp(backup->disk_uuid, dps_disk_get_uuid(plan->disk)) != 0)
+		return FALSE;
+	for (guint i = 0; i < plan->changes->len; i++) {
+		const DpsChange *change = plan->changes->pdata[i];
+
+		if (change->kind != DPS_CHANGE_TABLE && !has_entry(backup, change))
+			return FALSE;
+	}
+	for (guint i = 0; i < backup->entries->len; i++)
+		if (!is_of_plan(plan, backup, backup->entries->pdata[i], &reached))
+			return FALSE;
+
+	/* A table is changed in one write, behind the defaults: else somebody changed things since,
+	 * and what is there now is what is to be kept. */
+	return !(reached.table_new && (reached.table_old || reached.default_old));
+}
+
 DpsPlan *
 dps_plan_new_from_backup(DpsDisk *disk, DpsBackup *backup, GError **error)
 {

@@ -86,7 +86,7 @@ find_place(DpsMedium *medium, Place *out, GError **error)
 static gboolean
 flush_directory(const Place *place, GError **error)
 {
-	if (fsync(place->dir) < 0)
+	if (TEMP_FAILURE_RETRY(fsync(place->dir)) < 0)
 		return dps_throw_errno(error, errno, "%s: flush of its directory", place->path);
 	return TRUE;
 }
@@ -158,7 +158,7 @@ write_and_flush(int fd, const Place *place, const GByteArray *bytes, GError **er
 					       place->path);
 		done += (size_t)n;
 	}
-	if (fsync(fd) < 0)
+	if (TEMP_FAILURE_RETRY(fsync(fd)) < 0)
 		return dps_throw_errno(error, errno, "%s: flush", place->path);
 	return flush_directory(place, error);
 }
@@ -180,14 +180,19 @@ create_journal(const Place *place, const GByteArray *bytes, GError **error)
 }
 
 gboolean
-dps_journal_write_edits(DpsMedium *medium, uint64_t start, GPtrArray *edits, GError **error)
+dps_journal_write_edits(DpsMedium *medium, uint64_t start, GPtrArray *edits, gboolean *is_left,
+			GError **error)
 {
 	g_auto(Place) place = { .dir = -1 };
 	g_autoptr(GByteArray) bytes = NULL;
 	g_autoptr(GError) put_back_error = NULL;
 	g_autoptr(GError) local = NULL;
+	gboolean left = FALSE;
 	guint done;
 
+	if (!is_left)
+		is_left = &left;
+	*is_left = FALSE;
 	if (dps_medium_is_device(medium))
 		return dps_throw(error, DPS_ERROR_REFUSED,
 				 "%s: a block device has no place for a journal: mount it, or work "
@@ -198,19 +203,18 @@ dps_journal_write_edits(DpsMedium *medium, uint64_t start, GPtrArray *edits, GEr
 	bytes = serialize(start, edits);
 	if (!create_journal(&place, bytes, error))
 		return FALSE;
+	*is_left = TRUE;
 	if (dps_medium_write_edits(medium, start, edits, &done, &local))
 		return remove_journal(&place, error);
 
-	/* Changed by somebody else: noticed before the first write. */
-	if (g_error_matches(local, DPS_ERROR, DPS_ERROR_CHANGED) ||
+	/* Changed by somebody else before the first write: nothing is to be put back. */
+	if ((done == 0 && g_error_matches(local, DPS_ERROR, DPS_ERROR_CHANGED)) ||
 	    dps_medium_put_back(medium, start, edits, done, &put_back_error))
-		remove_journal(&place, NULL); /* if it stays, finishing it does no harm */
+		*is_left = !remove_journal(&place, NULL);
 	else
-		dps_prefix_error(
-			&local,
-			"%s: left there, and the next apply finishes what it has: what was "
-			"written could not be put back (%s): ",
-			place.path, put_back_error->message);
+		dps_prefix_error(&local,
+				 "%s: what was written could not be put back at once (%s): ",
+				 place.path, put_back_error->message);
 	g_propagate_error(error, g_steal_pointer(&local));
 	return FALSE;
 }
@@ -358,6 +362,15 @@ dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error)
 	if (finished)
 		*finished = TRUE;
 	return TRUE;
+}
+
+gboolean
+dps_journal_remove(DpsMedium *medium, GError **error)
+{
+	g_auto(Place) place = { .dir = -1 };
+
+	return !dps_journal_is_pending(medium) ||
+	       (find_place(medium, &place, error) && remove_journal(&place, error));
 }
 
 gboolean

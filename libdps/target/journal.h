@@ -16,14 +16,24 @@
  * @medium: a writable image file
  * @start: as for dps_medium_write_edits()
  * @edits: (element-type DpsEdit): as for dps_medium_write_edits()
+ * @is_left: (out) (optional): whether anything of them may be there: %FALSE on failure when it was
+ *   put back; else the journal is there too, unless it was removed and the flush of that failed
  * @error: %DPS_ERROR_REFUSED: a block device; %DPS_ERROR_PERMISSION, %DPS_ERROR_NO_SPACE: no
  *   journal can be written, and the image is as it was; what dps_medium_write_edits() says
  *
- * Returns: %TRUE when all are on the medium and the journal is gone; on failure what was written
- *   is put back, or the journal is left and the message says so
+ * Returns: %TRUE when all are on the medium and the journal is gone
  */
 gboolean dps_journal_write_edits(DpsMedium *medium, uint64_t start, GPtrArray *edits,
-				 GError **error);
+				 gboolean *is_left, GError **error);
+
+/**
+ * dps_journal_remove:
+ * @medium: a writable medium, of which nothing is to be finished
+ * @error: %DPS_ERROR_IO and its kin
+ *
+ * Returns: %TRUE when there is no journal (any more)
+ */
+gboolean dps_journal_remove(DpsMedium *medium, GError **error);
 
 /**
  * dps_journal_finish:

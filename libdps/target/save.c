@@ -2,8 +2,10 @@
 #include "target/save.h"
 #include "ground/error.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -146,18 +148,50 @@ make_nameless(int dir, const char *name, const void *data, size_t size)
 	return problem;
 }
 
+/* Gives a whole file its name, unless there is one of it.  Returns: 0, or an errno */
+static int
+give_name(int dir, const char *draft, const char *name)
+{
+	if (renameat2(dir, draft, dir, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS)
+		return errno;
+
+	/* NFS knows no such flag, and has links. */
+	if (linkat(dir, draft, dir, name, 0) < 0)
+		return errno;
+	unlinkat(dir, draft, 0);
+	return 0;
+}
+
+/* A draft of ours that a crash left is in nobody's way. */
+static void
+remove_old_draft(int dir, const char *draft)
+{
+	struct stat st;
+
+	if (fstatat(dir, draft, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	    st.st_uid == geteuid() && st.st_nlink == 1)
+		unlinkat(dir, draft, 0);
+}
+
+/* The same by a file of another name, which is flushed before it gets the right one. */
 static int
 make_named(int dir, const char *name, const void *data, size_t size)
 {
-	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int problem;
+	g_autofree char *draft = g_strconcat(name, ".new", NULL);
+	int problem, fd;
 
+	remove_old_draft(dir, draft);
+	fd = openat(dir, draft, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return errno;
+		return errno == EEXIST ? EACCES : errno; /* the name itself may be free */
 	problem = fill(fd, data, size);
 	close(fd);
+	if (problem == 0)
+		problem = give_name(dir, draft, name);
 	if (problem != 0)
-		unlinkat(dir, name, 0);
+		unlinkat(dir, draft, 0);
 	return problem;
 }
 
@@ -178,6 +212,47 @@ dps_save_new_file(int dir, const char *name, const void *data, size_t size, GErr
 	if (problem != 0)
 		return dps_throw_errno(error, problem, "write");
 	return TRUE;
+}
+
+gboolean
+dps_save_keep_file(int dir, const char *name, GError **error)
+{
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	int problem = fd >= 0 && flush(fd) && flush(dir) ? 0 : errno;
+
+	if (fd >= 0)
+		close(fd);
+	return problem == 0 || dps_throw_errno(error, problem, "%s: flush", name);
+}
+
+static gint
+by_name_backwards(gconstpointer a, gconstpointer b)
+{
+	return strcmp(*(const char *const *)b, *(const char *const *)a);
+}
+
+GPtrArray *
+dps_save_list(int dir, const char *prefix, const char *suffix)
+{
+	GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = fd >= 0 ? fdopendir(fd) : NULL;
+	const struct dirent *entry;
+
+	while (stream && (entry = readdir(stream))) {
+		if (!g_str_has_prefix(entry->d_name, prefix) ||
+		    !g_str_has_suffix(entry->d_name, suffix))
+			continue;
+		g_ptr_array_add(names, g_strdup(entry->d_name));
+		g_ptr_array_sort(names, by_name_backwards);
+		if (names->len > DPS_SAVE_LIST_MAX)
+			g_ptr_array_set_size(names, DPS_SAVE_LIST_MAX);
+	}
+	if (stream)
+		closedir(stream);
+	else if (fd >= 0)
+		close(fd);
+	return names;
 }
 
 void

@@ -35,6 +35,31 @@ int dps_save_open_dir(DpsTree *tree, const char *path, gboolean create, GError *
 gboolean dps_save_new_file(int dir, const char *name, const void *data, size_t size,
 			   GError **error);
 
+/**
+ * dps_save_keep_file:
+ * @dir: a directory
+ * @name: of a file in it that an earlier run made
+ * @error: %DPS_ERROR_IO
+ *
+ * Flushes both: a run that was killed may have come to the name, and not to the flush of it.
+ *
+ * Returns: %TRUE when file and directory are on the medium
+ */
+gboolean dps_save_keep_file(int dir, const char *name, GError **error);
+
+/**
+ * dps_save_list:
+ * @dir: a directory
+ * @prefix: that names begin with
+ * @suffix: that they end with
+ *
+ * Returns: (transfer full): at most %DPS_SAVE_LIST_MAX names, the last of the alphabet first
+ */
+GPtrArray *dps_save_list(int dir, const char *prefix, const char *suffix);
+
+/* The backups of a disk that are looked into: more than are made in a day of trying. */
+#define DPS_SAVE_LIST_MAX 64
+
 /* Takes a file of ours away again; what cannot be removed stays, and nobody is told. */
 void dps_save_remove_file(int dir, const char *name);
 

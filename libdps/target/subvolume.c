@@ -387,40 +387,50 @@ check_offline(DpsBtrfs *self, uint64_t id, char **note, GError **error)
 
 /* On failure what was written is put back: the file system mounts as it did. */
 static gboolean
-write_offline(DpsMedium *medium, uint64_t start, const DpsBtrfsEdit *edit, GError **error)
+write_offline(DpsMedium *medium, uint64_t start, const DpsBtrfsEdit *edit, gboolean *is_left,
+	      GError **error)
 {
 	g_autoptr(GError) local = NULL;
 	g_autoptr(GError) put_back_error = NULL;
 	guint done;
 
 	if (edit->needs_journal)
-		return dps_journal_write_edits(medium, start, edit->edits, error);
+		return dps_journal_write_edits(medium, start, edit->edits, is_left, error);
+	*is_left = TRUE;
 	if (dps_medium_write_edits(medium, start, edit->edits, &done, &local))
 		return TRUE;
 
-	/* Changed by somebody else: noticed before the first write. */
-	if (!g_error_matches(local, DPS_ERROR, DPS_ERROR_CHANGED) &&
-	    !dps_medium_put_back(medium, start, edit->edits, done, &put_back_error))
-		dps_prefix_error(&local,
-				 "the default is the old or the new one, and it mounts; what was "
-				 "written could not be put back (%s): ",
+	/* Changed by somebody else before the first write: nothing is to be put back. */
+	if ((done == 0 && g_error_matches(local, DPS_ERROR, DPS_ERROR_CHANGED)) ||
+	    dps_medium_put_back(medium, start, edit->edits, done, &put_back_error))
+		*is_left = FALSE;
+	else
+		dps_prefix_error(&local, "what was written could not be put back at once (%s): ",
 				 put_back_error->message);
 	g_propagate_error(error, g_steal_pointer(&local));
 	return FALSE;
 }
 
 static gboolean
-set_offline(DpsBtrfs *self, uint64_t id, DpsMedium *medium, uint64_t start, GError **error)
+set_offline(DpsBtrfs *self, uint64_t id, DpsMedium *medium, uint64_t start,
+	    DpsBtrfsWritten *written, GError **error)
 {
 	DpsRegion whole = dps_medium_get_region(medium), region;
 	g_auto(DpsBtrfsEdit) edit = { NULL };
 	g_autoptr(DpsBtrfs) now = NULL;
+	gboolean is_left = FALSE, is_written;
 
 	/* What the plan was made of is read again, from where it will be written. */
 	if (!dps_journal_finish(medium, NULL, error) ||
 	    !dps_region_narrow(&whole, start, self->region.size, &region, error) ||
-	    !compute_offline(&region, id, &edit, error) ||
-	    !write_offline(medium, start, &edit, error)) {
+	    !compute_offline(&region, id, &edit, error)) {
+		dps_prefix_error(error, "btrfs: ");
+		return FALSE;
+	}
+	is_written = write_offline(medium, start, &edit, &is_left, error);
+	if (written && is_left)
+		*written = (DpsBtrfsWritten){ g_steal_pointer(&edit.edits), edit.needs_journal };
+	if (!is_written) {
 		dps_prefix_error(error, "btrfs: ");
 		return FALSE;
 	}
@@ -435,6 +445,43 @@ set_offline(DpsBtrfs *self, uint64_t id, DpsMedium *medium, uint64_t start, GErr
 				 now->default_id, id);
 	self->default_id = id;
 	return TRUE;
+}
+
+static GPtrArray *
+turn_round(GPtrArray *edits)
+{
+	GPtrArray *back = dps_edit_list_new();
+
+	for (guint i = edits->len; i > 0; i--) {
+		const DpsEdit *edit = g_ptr_array_index(edits, i - 1);
+
+		g_ptr_array_add(back, dps_edit_new(edit->offset, edit->new_bytes, edit->old_bytes,
+						   edit->size, edit->what));
+	}
+	return back;
+}
+
+gboolean
+dps_btrfs_put_back(const DpsBtrfsWritten *written, DpsMedium *medium, uint64_t start,
+		   GError **error)
+{
+	if (!written->edits)
+		return TRUE;
+
+	if (written->needs_journal && !dps_journal_is_pending(medium)) {
+		g_autoptr(GPtrArray) back = turn_round(written->edits);
+
+		return dps_journal_write_edits(medium, start, back, NULL, error);
+	}
+	/* While the journal is there, what is torn now can be finished. */
+	return dps_medium_put_back(medium, start, written->edits, written->edits->len, error) &&
+	       (!written->needs_journal || dps_journal_remove(medium, error));
+}
+
+void
+dps_btrfs_written_clear(DpsBtrfsWritten *written)
+{
+	g_clear_pointer(&written->edits, g_ptr_array_unref);
 }
 
 /* Either way */
@@ -518,10 +565,12 @@ dps_btrfs_needs_write(DpsBtrfs *self, uint64_t id)
 
 gboolean
 dps_btrfs_set_default(DpsBtrfs *self, uint64_t id, DpsMedium *medium, uint64_t start,
-		      GError **error)
+		      DpsBtrfsWritten *written, GError **error)
 {
+	if (written)
+		*written = (DpsBtrfsWritten){ NULL, FALSE };
 	if (!dps_btrfs_is_mounted(self))
-		return set_offline(self, id, medium, start, error);
+		return set_offline(self, id, medium, start, written, error);
 
 	return dps_btrfs_check_writable(self, id, NULL, error) && set_mounted(self, id, error);
 }

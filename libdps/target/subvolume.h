@@ -72,6 +72,15 @@ gboolean dps_btrfs_check_writable(DpsBtrfs *self, uint64_t id, char **note, GErr
  * was cut off left copies that differ (dps_btrfs_check_writable() tells of them). */
 gboolean dps_btrfs_needs_write(DpsBtrfs *self, uint64_t id);
 
+/* What was written for an offline default, so that it can be put back to the byte. */
+typedef struct {
+	GPtrArray *edits; /* (element-type DpsEdit); NULL: nothing of it is there */
+	gboolean needs_journal;
+} DpsBtrfsWritten;
+
+void dps_btrfs_written_clear(DpsBtrfsWritten *written);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DpsBtrfsWritten, dps_btrfs_written_clear)
+
 /**
  * dps_btrfs_set_default:
  * @self: a btrfs; that of an unmounted one is read again before it is written
@@ -81,6 +90,8 @@ gboolean dps_btrfs_needs_write(DpsBtrfs *self, uint64_t id);
  *   disk); never the whole disk of a partition that has a node, as their page caches differ; of
  *   no meaning when mounted
  * @start: bytes: where on @medium the file system starts; 0 for a partition's own node
+ * @written: (out) (optional): set also on failure: what of it may be there; clear it with
+ *   dps_btrfs_written_clear(); empty when mounted
  * @error: what dps_btrfs_check_writable() says; %DPS_ERROR_IO
  *
  * Mounted: one ioctl and a sync of this file system.  Else the edits of format/btrfs-edit, through
@@ -90,7 +101,21 @@ gboolean dps_btrfs_needs_write(DpsBtrfs *self, uint64_t id);
  * Returns: %TRUE when @id is the default, on the medium
  */
 gboolean dps_btrfs_set_default(DpsBtrfs *self, uint64_t id, DpsMedium *medium, uint64_t start,
-			       GError **error);
+			       DpsBtrfsWritten *written, GError **error);
+
+/**
+ * dps_btrfs_put_back:
+ * @written: what dps_btrfs_set_default() wrote
+ * @medium: where it was written, and
+ * @start: from where on
+ * @error: %DPS_ERROR_CHANGED: somebody else wrote there since; %DPS_ERROR_IO
+ *
+ * Puts the old bytes back, as safely as the new ones were written.
+ *
+ * Returns: %TRUE when the file system is what it was
+ */
+gboolean dps_btrfs_put_back(const DpsBtrfsWritten *written, DpsMedium *medium, uint64_t start,
+			    GError **error);
 
 /**
  * dps_btrfs_subvolume_of_fd:

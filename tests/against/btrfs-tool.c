@@ -80,7 +80,7 @@ set_default(DpsBtrfs *btrfs, const char *path, uint64_t start, uint64_t id, GErr
 		if (!medium)
 			return FALSE;
 	}
-	return dps_btrfs_set_default(btrfs, id, medium, start, error);
+	return dps_btrfs_set_default(btrfs, id, medium, start, NULL, error);
 }
 
 static gboolean

@@ -141,7 +141,7 @@ test_write(Fixture *self, gconstpointer data)
 	gboolean finished = TRUE;
 
 	g_assert_false(dps_journal_is_pending(self->medium));
-	g_assert_true(dps_journal_write_edits(self->medium, 0, edits, &error));
+	g_assert_true(dps_journal_write_edits(self->medium, 0, edits, NULL, &error));
 	g_assert_no_error(error);
 	assert_image(self, 'b', 'b');
 	g_assert_false(g_file_test(self->journal, G_FILE_TEST_EXISTS));
@@ -157,7 +157,7 @@ test_place_taken(Fixture *self, gconstpointer data)
 	g_autoptr(GError) error = NULL;
 
 	g_assert_true(g_file_set_contents(self->journal, "mine", 4, NULL));
-	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, &error));
+	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, NULL, &error));
 	g_assert_nonnull(strstr(error->message, self->journal));
 	assert_image(self, 'a', 'a');
 	g_assert_true(g_file_test(self->journal, G_FILE_TEST_EXISTS));
@@ -171,7 +171,7 @@ test_image_changed_before(Fixture *self, gconstpointer data)
 	g_autoptr(GError) error = NULL;
 
 	put_image(self, SECOND, 'x', EDIT_SIZE);
-	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, &error));
+	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, NULL, &error));
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
 	assert_image(self, 'a', 'x');
 	g_assert_false(dps_journal_is_pending(self->medium));
@@ -388,7 +388,7 @@ test_each_call_of_writing(Fixture *self, gconstpointer data)
 				fault_set(each[row].call, nth, each[row].how);
 			else
 				fault_set_from(each[row].call, nth, each[row].how);
-			written = dps_journal_write_edits(self->medium, 0, edits, &error);
+			written = dps_journal_write_edits(self->medium, 0, edits, NULL, &error);
 			was_reached = fault_clear();
 			g_assert_cmpint(written, ==, error == NULL);
 			if (!was_reached)
@@ -428,7 +428,7 @@ test_no_place(Fixture *self, gconstpointer data)
 	g_autoptr(GError) error = NULL;
 
 	g_assert_cmpint(g_unlink(self->image), ==, 0);
-	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, &error));
+	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, NULL, &error));
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
 	g_clear_error(&error);
 	g_assert_false(dps_journal_finish(self->medium, NULL, &error));

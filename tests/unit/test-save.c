@@ -361,6 +361,77 @@ test_read_own(Fixture *self, gconstpointer data)
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
 }
 
+/* A crash left a draft: ours is in nobody's way; what somebody else put there is not touched. */
+static void
+test_drafts(Fixture *self, gconstpointer data)
+{
+	g_autofree char *draft = g_build_filename(self->path, NAME ".new", NULL);
+	g_autoptr(GError) error = NULL;
+
+	g_assert_true(g_file_set_contents(draft, "half", 4, NULL));
+	fault_set(FAULT_OPEN, 1, EOPNOTSUPP);
+	g_assert_true(dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), NULL));
+	g_assert_true(fault_clear());
+	assert_file(self, NAME, TEXT);
+	g_assert_cmpuint(count_names(self), ==, 1);
+	dps_save_remove_file(self->fd, NAME);
+
+	g_assert_cmpint(symlink("elsewhere", draft), ==, 0);
+	fault_set(FAULT_OPEN, 1, EOPNOTSUPP);
+	g_assert_false(dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_PERMISSION);
+	g_assert_true(g_file_test(draft, G_FILE_TEST_IS_SYMLINK));
+	g_assert_cmpuint(count_names(self), ==, 1);
+}
+
+/* Both are flushed, file and directory; what is not there or cannot be flushed is said. */
+static void
+test_keep(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+
+	g_assert_false(dps_save_keep_file(self->fd, NAME, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
+	g_assert_true(dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), NULL));
+	for (guint nth = 1; nth <= 3; nth++) {
+		g_autoptr(GError) problem = NULL;
+
+		fault_set(FAULT_FLUSH, nth, EIO);
+		g_assert_cmpint(dps_save_keep_file(self->fd, NAME, &problem), ==, nth == 3);
+		g_assert_cmpint(fault_clear(), ==, nth < 3);
+		g_assert_cmpint(problem != NULL, ==, nth < 3);
+		fault_set(FAULT_FLUSH, nth, EINTR);
+		g_assert_true(dps_save_keep_file(self->fd, NAME, NULL));
+		fault_clear();
+	}
+	assert_file(self, NAME, TEXT);
+}
+
+/* The last of the alphabet first, and not without end. */
+static void
+test_list(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GPtrArray) names = NULL;
+
+	for (guint i = 0; i < DPS_SAVE_LIST_MAX + 8; i++) {
+		/* In no order. */
+		g_autofree char *name =
+			g_strdup_printf("a-%03u.json", i * 7 % (DPS_SAVE_LIST_MAX + 8));
+
+		g_assert_true(dps_save_new_file(self->fd, name, TEXT, strlen(TEXT), NULL));
+	}
+	g_assert_true(dps_save_new_file(self->fd, "b-1.json", TEXT, strlen(TEXT), NULL));
+	g_assert_true(dps_save_new_file(self->fd, "a-1.text", TEXT, strlen(TEXT), NULL));
+	names = dps_save_list(self->fd, "a-", ".json");
+	g_assert_cmpuint(names->len, ==, DPS_SAVE_LIST_MAX);
+	for (guint i = 0; i < names->len; i++) {
+		g_autofree char *name = g_strdup_printf("a-%03u.json", DPS_SAVE_LIST_MAX + 7 - i);
+
+		g_assert_cmpstr(names->pdata[i], ==, name);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -374,6 +445,9 @@ main(int argc, char **argv)
 		{ "/save/make-directories", test_make_directories },
 		{ "/save/directories-that-fail", test_directories_that_fail },
 		{ "/save/existing-directory", test_existing_directory },
+		{ "/save/drafts", test_drafts },
+		{ "/save/keep", test_keep },
+		{ "/save/list", test_list },
 		{ "/save/read", test_read },
 		{ "/save/read-own", test_read_own },
 	};
