@@ -36,6 +36,8 @@ SHAPES: dict[str, list[str] | None] = {
     "dup": ["-m", "dup"],
     "single": ["-m", "single"],
 }
+# Its leaf cannot be changed in one sector: that goes through a journal.
+JOURNAL = ["-m", "single", "--csum", "sha256"]
 
 
 @dataclasses.dataclass
@@ -63,7 +65,7 @@ def run(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
 
 def make(directory: Path, shape: str, sector: int) -> Disk:
     """An ESP, what is to be root, what is to be home; in a directory of its own."""
-    options = SHAPES[shape]
+    options = {**SHAPES, "journal": JOURNAL}[shape]
     size = 4 if options is None else 128
     parts = [Partition(size=2, type=ESP), Partition(size=size), *[Partition(size=1)] * 4]
     directory.mkdir()
@@ -94,6 +96,13 @@ def copy(disk: Disk, directory: Path) -> Disk:
     return dataclasses.replace(disk, path=directory / "disk.raw")
 
 
+def copy_beside(disk: Disk, directory: Path) -> Disk:
+    """Into a directory that holds other things already."""
+    done = run("cp", "--sparse=always", disk.path, directory / "disk.raw")
+    assert done.returncode == 0, done.stderr
+    return dataclasses.replace(disk, path=directory / "disk.raw")
+
+
 def apply_words(disk: Disk) -> list[str]:
     return [DPS_TAG, "apply", "--no-check", f"--backup={disk.backup}", str(disk.path), *ASSIGNMENTS]
 
@@ -115,6 +124,16 @@ def table_area(path: Path) -> bytes:
 
 def by_kernel(disk: Disk) -> dict[int, str] | None:
     found = gpt.kernel(table_area(disk.path), disk.sector)
+    return None if found is None else {n: e.type for n, e in found.items()}
+
+
+def by_kernel_of_device(disk: Disk) -> dict[int, str] | None:
+    """The same of a block device, of which the first and the last mebibyte are enough."""
+    with open(disk.path, "rb") as file:
+        size = os.lseek(file.fileno(), 0, os.SEEK_END)
+        first = os.pread(file.fileno(), makedisk.MIB, 0)
+        last = os.pread(file.fileno(), makedisk.MIB, size - makedisk.MIB)
+    found = gpt.kernel(first + bytes(size - 2 * makedisk.MIB) + last, disk.sector)
     return None if found is None else {n: e.type for n, e in found.items()}
 
 
@@ -156,4 +175,4 @@ def by_others(disk: Disk) -> dict[str, dict[int, str]]:
 
 
 def why_not(shape: str) -> str | None:
-    return btrfs_image.why_not() if SHAPES[shape] else None
+    return btrfs_image.why_not() if SHAPES.get(shape, JOURNAL) else None

@@ -15,6 +15,7 @@ import dataclasses
 import itertools
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,17 +31,14 @@ class Step:
     data: bytes
 
 
-def record(
-    command: list[str], shim: str, below: Path, fault: str | None = None, on: str | None = None
-) -> tuple[subprocess.CompletedProcess[str], list[Step]]:
-    """Runs the command; what it did below the directory, in order."""
-    log = below.parent / "record.log"
-    log.unlink(missing_ok=True)
+def environment(
+    shim: str, below: Path, log: Path, fault: str | None = None, on: str | None = None
+) -> dict[str, str]:
+    """What the shim is told."""
     env = {
-        **os.environ,
         "LD_PRELOAD": shim,
         "DPS_RECORD": str(log),
-        "DPS_RECORD_BELOW": f"{below}/",
+        "DPS_RECORD_BELOW": f"{below}/".replace("//", "/"),
         "LC_ALL": "C.UTF-8",
         # sanitizers want to be loaded first; their libraries are not in the way of the shim
         "ASAN_OPTIONS": "verify_asan_link_order=0",
@@ -49,10 +47,33 @@ def record(
         env["DPS_FAULT"] = fault
     if on:
         env["DPS_FAULT_PATH"] = on
+    return env
+
+
+def record(
+    command: list[str],
+    shim: str,
+    below: Path,
+    fault: str | None = None,
+    on: str | None = None,
+    log: Path | None = None,
+) -> tuple[subprocess.CompletedProcess[str], list[Step]]:
+    """Runs the command; what it did below the directory, in order."""
+    log = log or below.parent / "record.log"
+    log.unlink(missing_ok=True)
+    env = {**os.environ, **environment(shim, below, log, fault, on)}
     done = subprocess.run(
         command, capture_output=True, text=True, env=env, stdin=subprocess.DEVNULL, timeout=120
     )
-    return done, parse(log.read_bytes() if log.exists() else b"")
+    return done, parse(log_of(log))
+
+
+def log_of(path: Path) -> bytes:
+    """The shim says first how much of the file it used."""
+    if not path.exists():
+        return b""
+    with open(path, "rb") as file:
+        return file.read(int.from_bytes(file.read(8), sys.byteorder))
 
 
 def parse(log: bytes) -> list[Step]:

@@ -5,13 +5,16 @@
  *
  *	DPS_RECORD=LOG	where; DPS_RECORD_BELOW=DIR: of what
  *
- * A record is a line "KIND\tPATH\tOFFSET\tSIZE\n" with SIZE bytes and a newline behind it.  Kinds:
- * write, flush, flush-dir, truncate, rename and link (the bytes are the new path), unlink.
+ * Eight bytes, how many follow, in the machine's order; then records.  A record is a line
+ * "KIND\tPATH\tOFFSET\tSIZE\n" with SIZE bytes and a newline behind it.  Kinds: write, flush,
+ * flush-dir, truncate, rename and link (the bytes are the new path), unlink.
  *
- * And makes one call fail:
+ * And makes calls fail:
  *
- *	DPS_FAULT=CALL:N:HOW	the N-th CALL (open, read, write, flush, link) below that directory,
- *				each one when N is 0
+ *	DPS_FAULT=CALL:N:HOW	the N-th CALL (open, read, write, flush, link, unlink, rename,
+ *				truncate, stat, ioctl, lock) below that directory; "any" counts them
+ *				all, "change" those that change something; with a + behind N this
+ *				one and all that follow; several faults with commas between
  *	DPS_FAULT_PATH=TEXT	of these, on files with TEXT in their path
  *
  * HOW is the number of an errno, "short" (half of the bytes), "lie" (success, and nothing done), or
@@ -24,10 +27,15 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* POSIX gives dlsym(3) functions too; ISO C does not know of it. */
@@ -44,23 +52,53 @@ is_below(const char *path)
 			    (strlen(path) == size - 1 && strncmp(path, below, size - 1) == 0));
 }
 
+/*
+ * The log is mapped at once and shared: a process that confines itself can open no file to write
+ * later, and one that closes all descriptors but its own has none.  The first eight bytes say how
+ * many are used behind them.
+ */
+#define LOG_SIZE (64u << 20) /* a sparse file; a run writes some hundred KiB */
+
+static char *log_bytes;
+
+__attribute__((constructor)) static void
+open_log(void)
+{
+	const char *log = getenv("DPS_RECORD");
+	void *place;
+	int fd;
+
+	if (!log)
+		return;
+	fd = REAL(open)(log, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || REAL(ftruncate)(fd, LOG_SIZE) < 0)
+		abort(); /* a log with a hole proves nothing */
+	place = mmap(NULL, LOG_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (place == MAP_FAILED)
+		abort();
+	close(fd);
+	log_bytes = place;
+}
+
 static void
 record(const char *kind, const char *path, long long offset, const void *bytes, size_t size)
 {
-	const char *log = getenv("DPS_RECORD");
 	char head[PATH_MAX + 100];
-	int fd, n;
+	uint64_t at;
+	size_t n;
 
-	if (!log || !is_below(path) || strcmp(path, log) == 0)
+	if (!log_bytes || !is_below(path))
 		return;
 
-	n = snprintf(head, sizeof(head), "%s\t%s\t%lld\t%zu\n", kind, path, offset, size);
-	fd = REAL(open)(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	if (fd < 0 || REAL(write)(fd, head, (size_t)n) != n ||
-	    (size > 0 && REAL(write)(fd, bytes, size) != (ssize_t)size) ||
-	    REAL(write)(fd, "\n", 1) != 1)
-		abort(); /* a log with a hole proves nothing */
-	close(fd);
+	n = (size_t)snprintf(head, sizeof(head), "%s\t%s\t%lld\t%zu\n", kind, path, offset, size);
+	at = __atomic_fetch_add((uint64_t *)(void *)log_bytes, n + size + 1, __ATOMIC_SEQ_CST);
+	if (at + n + size + 1 > LOG_SIZE - sizeof(at))
+		abort();
+	at += sizeof(at);
+	memcpy(log_bytes + at, head, n);
+	if (size > 0)
+		memcpy(log_bytes + at + n, bytes, size);
+	log_bytes[at + n + size] = '\n';
 }
 
 static void
@@ -95,23 +133,29 @@ absolute(int dir, const char *path, char out[PATH_MAX])
 
 typedef enum { GO_ON, FAIL, SHORT, LIE } Fate;
 
-/* What becomes of this call. */
-static Fate
-get_fate_of(const char *call, const char *path)
+#define MAX_FAULTS 4
+
+/* Whether a call is of the kind that the test asked for. */
+static int
+is_meant(const char *asked, size_t size, const char *call)
 {
-	static unsigned int n_calls; /* of the kind that the test asked for */
-	const char *fault = getenv("DPS_FAULT");
-	const char *only = getenv("DPS_FAULT_PATH");
-	size_t size = strlen(call);
-	char how[16];
-	unsigned int nth;
+	static const char *const changing[] = { "write",  "flush",  "link",
+						"unlink", "rename", "truncate" };
 
-	if (!fault || strncmp(fault, call, size) != 0 ||
-	    sscanf(fault + size, ":%u:%15s", &nth, how) != 2)
-		return GO_ON;
-	if (!is_below(path) || (only && !strstr(path, only)) || (++n_calls != nth && nth != 0))
-		return GO_ON;
+	if (size == 3 && strncmp(asked, "any", size) == 0)
+		return 1;
+	if (size == 6 && strncmp(asked, "change", size) == 0) {
+		for (size_t i = 0; i < sizeof(changing) / sizeof(changing[0]); i++)
+			if (strcmp(call, changing[i]) == 0)
+				return 1;
+		return 0;
+	}
+	return strlen(call) == size && strncmp(asked, call, size) == 0;
+}
 
+static Fate
+meet_fate(const char *how, const char *path, unsigned int nth)
+{
 	record("fault", path, (long long)nth, NULL, 0);
 	if (strcmp(how, "short") == 0)
 		return SHORT;
@@ -123,6 +167,35 @@ get_fate_of(const char *call, const char *path)
 	}
 	errno = atoi(how);
 	return FAIL;
+}
+
+/* What becomes of this call. */
+static Fate
+get_fate_of(const char *call, const char *path)
+{
+	static unsigned int n_calls[MAX_FAULTS]; /* of the kinds that the test asked for */
+	const char *fault = getenv("DPS_FAULT");
+	const char *only = getenv("DPS_FAULT_PATH");
+	Fate fate = GO_ON;
+
+	if (!fault || !is_below(path) || (only && !strstr(path, only)))
+		return GO_ON;
+	for (size_t i = 0; fault && i < MAX_FAULTS; i++) {
+		size_t size = strcspn(fault, ":");
+		unsigned int nth;
+		char follow, how[16];
+		int is_one = sscanf(fault + size, ":%u:%15[^,]", &nth, how) == 2;
+
+		if (!is_one && (sscanf(fault + size, ":%u%c:%15[^,]", &nth, &follow, how) != 3 ||
+				follow != '+'))
+			abort();
+		if (is_meant(fault, size, call) &&
+		    (++n_calls[i] == nth || (!is_one && n_calls[i] > nth)))
+			fate = meet_fate(how, path, n_calls[i]);
+		fault = strchr(fault, ',');
+		fault = fault ? fault + 1 : NULL;
+	}
+	return fate;
 }
 
 static Fate
@@ -296,8 +369,8 @@ record_flush(int fd, int result)
 
 	path_of(fd, path);
 	if (result == 0)
-		record(fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? "flush-dir" : "flush", path, 0,
-		       NULL, 0);
+		record(REAL(fstat)(fd, &st) == 0 && S_ISDIR(st.st_mode) ? "flush-dir" : "flush",
+		       path, 0, NULL, 0);
 	return result;
 }
 
@@ -320,9 +393,12 @@ fsync(int fd)
 int
 ftruncate(int fd, off_t size)
 {
-	int result = REAL(ftruncate)(fd, size);
 	char path[PATH_MAX];
+	int result;
 
+	if (get_fate("truncate", fd) == FAIL)
+		return -1;
+	result = REAL(ftruncate)(fd, size);
 	path_of(fd, path);
 	if (result == 0)
 		record("truncate", path, size, NULL, 0);
@@ -336,42 +412,31 @@ ftruncate64(int fd, off64_t size)
 }
 
 int
-renameat(int old_dir, const char *old_path, int new_dir, const char *new_path)
+renameat2(int old_dir, const char *old_path, int new_dir, const char *new_path, unsigned int flags)
 {
 	char from[PATH_MAX], to[PATH_MAX];
-	int result = REAL(renameat)(old_dir, old_path, new_dir, new_path);
+	int result;
 
 	absolute(old_dir, old_path, from);
 	absolute(new_dir, new_path, to);
+	if (get_fate_of("rename", to) == FAIL)
+		return -1;
+	result = REAL(renameat2)(old_dir, old_path, new_dir, new_path, flags);
 	if (result == 0)
 		record("rename", from, 0, to, strlen(to));
 	return result;
+}
+
+int
+renameat(int old_dir, const char *old_path, int new_dir, const char *new_path)
+{
+	return renameat2(old_dir, old_path, new_dir, new_path, 0);
 }
 
 int
 rename(const char *old_path, const char *new_path)
 {
-	char from[PATH_MAX], to[PATH_MAX];
-	int result = REAL(rename)(old_path, new_path);
-
-	absolute(AT_FDCWD, old_path, from);
-	absolute(AT_FDCWD, new_path, to);
-	if (result == 0)
-		record("rename", from, 0, to, strlen(to));
-	return result;
-}
-
-int
-renameat2(int old_dir, const char *old_path, int new_dir, const char *new_path, unsigned int flags)
-{
-	char from[PATH_MAX], to[PATH_MAX];
-	int result = REAL(renameat2)(old_dir, old_path, new_dir, new_path, flags);
-
-	absolute(old_dir, old_path, from);
-	absolute(new_dir, new_path, to);
-	if (result == 0)
-		record("rename", from, 0, to, strlen(to));
-	return result;
+	return renameat2(AT_FDCWD, old_path, AT_FDCWD, new_path, 0);
 }
 
 int
@@ -398,9 +463,12 @@ int
 unlinkat(int dir, const char *path, int flags)
 {
 	char which[PATH_MAX];
-	int result = REAL(unlinkat)(dir, path, flags);
+	int result;
 
 	absolute(dir, path, which);
+	if (get_fate_of("unlink", which) == FAIL)
+		return -1;
+	result = REAL(unlinkat)(dir, path, flags);
 	if (result == 0)
 		record("unlink", which, 0, NULL, 0);
 	return result;
@@ -409,11 +477,93 @@ unlinkat(int dir, const char *path, int flags)
 int
 unlink(const char *path)
 {
-	char which[PATH_MAX];
-	int result = REAL(unlink)(path);
+	return unlinkat(AT_FDCWD, path, 0);
+}
 
-	absolute(AT_FDCWD, path, which);
-	if (result == 0)
-		record("unlink", which, 0, NULL, 0);
-	return result;
+/* Calls that the C library has no function for: openat2(2). */
+long
+syscall(long number, ...)
+{
+	long words[6];
+	va_list args;
+
+	va_start(args, number);
+	for (size_t i = 0; i < 6; i++)
+		words[i] = va_arg(args, long);
+	va_end(args);
+
+	if (number == SYS_openat2) {
+		char which[PATH_MAX];
+
+		absolute((int)words[0], (const char *)words[1], which);
+		if (get_fate_of("open", which) == FAIL)
+			return -1;
+	}
+	return REAL(syscall)(number, words[0], words[1], words[2], words[3], words[4], words[5]);
+}
+
+int
+ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *argument;
+
+	va_start(args, request);
+	argument = va_arg(args, void *);
+	va_end(args);
+
+	if (get_fate("ioctl", fd) == FAIL)
+		return -1;
+	return REAL(ioctl)(fd, request, argument);
+}
+
+int
+flock(int fd, int operation)
+{
+	return get_fate("lock", fd) == FAIL ? -1 : REAL(flock)(fd, operation);
+}
+
+int
+fstat(int fd, struct stat *st)
+{
+	return get_fate("stat", fd) == FAIL ? -1 : REAL(fstat)(fd, st);
+}
+
+int
+fstat64(int fd, struct stat64 *st)
+{
+	return get_fate("stat", fd) == FAIL ? -1 : REAL(fstat64)(fd, st);
+}
+
+static Fate
+get_fate_of_stat(int dir, const char *path)
+{
+	char which[PATH_MAX];
+
+	absolute(dir, path, which);
+	return get_fate_of("stat", which);
+}
+
+int
+stat(const char *path, struct stat *st)
+{
+	return get_fate_of_stat(AT_FDCWD, path) == FAIL ? -1 : REAL(stat)(path, st);
+}
+
+int
+stat64(const char *path, struct stat64 *st)
+{
+	return get_fate_of_stat(AT_FDCWD, path) == FAIL ? -1 : REAL(stat64)(path, st);
+}
+
+int
+fstatat(int dir, const char *path, struct stat *st, int flags)
+{
+	return get_fate_of_stat(dir, path) == FAIL ? -1 : REAL(fstatat)(dir, path, st, flags);
+}
+
+int
+fstatat64(int dir, const char *path, struct stat64 *st, int flags)
+{
+	return get_fate_of_stat(dir, path) == FAIL ? -1 : REAL(fstatat64)(dir, path, st, flags);
 }

@@ -6,13 +6,16 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import commands
+import faults
 import makedisk
 import pytest
+import replay
 from commands import DPS_TAG, ENV, HOME, NEW, OLD, Disk
 from makedisk import digest
 
@@ -42,7 +45,7 @@ def is_whole(path: Path) -> bool:
     return "No problems found" in commands.run("sgdisk", "--verify", path).stdout
 
 
-@pytest.mark.parametrize("attempt", range(8))
+@pytest.mark.parametrize("attempt", range(40 if faults.IS_FULL else 8))
 def test_two_applies(disk: Disk, attempt: int) -> None:
     """Both change the same sector: one after the other, or one is refused and says so."""
     a = start(DPS_TAG, "apply", "--no-check", disk.path, "root:x86_64=2")
@@ -111,6 +114,99 @@ def test_repart_waits_for_us(disk: Disk, tmp_path: Path) -> None:
     again = commands.run(DPS_TAG, "apply", "--no-check", disk.path, *commands.ASSIGNMENTS)
     assert again.returncode == 0, again.stderr
     assert is_whole(disk.path)
+
+
+def sgdisk(disk: Disk) -> list[str]:
+    return ["sgdisk", f"--typecode=3:{SRV}", str(disk.path)]
+
+
+def sgdisk_new(disk: Disk) -> list[str]:
+    return ["sgdisk", f"--new=7:0:+256K", f"--typecode=7:{SRV}", str(disk.path)]
+
+
+def parted(disk: Disk) -> list[str]:
+    return ["parted", "-s", str(disk.path), "name", "3", "other"]
+
+
+def sfdisk(disk: Disk) -> list[str]:
+    quick = ["--quiet", "--no-reread", "--no-tell-kernel"]
+    return ["sfdisk", *quick, "--lock=nonblock", "--part-type", str(disk.path), "3", SRV]
+
+
+def has_theirs(disk: Disk) -> bool:
+    done = commands.run("sfdisk", "--dump", disk.path)
+    assert done.returncode == 0, done.stderr
+    return SRV.upper() in done.stdout or 'name="other"' in done.stdout
+
+
+OTHERS = [sgdisk, sgdisk_new, parted, sfdisk]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("command", ["apply", "undo"])
+def test_at_every_step(disk: Disk, tmp_path: Path, command: str, other) -> None:  # type: ignore[no-untyped-def]
+    """
+    Stopped before each read and each flush in turn; another program, which takes no lock, changes
+    the table from start to end; then we go on.  What is there at the end is whole: its table with our
+    changes or without them, and when they are not all there we say that somebody wrote meanwhile.
+    (Between the last look and the write there is one system call, where nothing can be noticed.)
+    """
+    if not shutil.which(other(disk)[0], path=ENV["PATH"]):
+        pytest.skip(f"SKIP: no {other(disk)[0]} here")
+    with open(disk.path, "r+b") as file:  # room for a partition more
+        file.truncate(disk.path.stat().st_size + makedisk.MIB)
+    assert commands.run("sgdisk", "-e", disk.path).returncode == 0
+    words = commands.apply_words(disk)
+    if command == "undo":
+        assert commands.run(*words).returncode == 0
+        words = commands.undo_words(disk)
+    files = {p: p.read_bytes() for p in disk.path.parent.iterdir()}
+    log = tmp_path / "log"
+    results = set()
+    for call in ("read", "flush"):
+        for nth in range(1, faults.MAX_CALLS, faults.stride(3 if call == "flush" else 23)):
+            for path in disk.path.parent.iterdir():
+                path.unlink()
+            for path, data in files.items():
+                path.write_bytes(data)
+                path.chmod(0o600)
+            log.unlink(missing_ok=True)
+            env = replay.environment(commands.SHIM, disk.path.parent, log, f"{call}:{nth}:signal{int(signal.SIGSTOP)}")
+            process = subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**ENV, **env},
+                stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+            _, status = os.waitpid(process.pid, os.WUNTRACED)
+            if not os.WIFSTOPPED(status):
+                process.returncode = os.waitstatus_to_exitcode(status)
+                assert nth > 1 and process.returncode == 0, process.communicate()[1]
+                process.communicate()
+                break
+            theirs = commands.run(*other(disk))
+            was_written = theirs.returncode == 0 and has_theirs(disk)
+            table = commands.by_kernel(disk)
+            os.kill(process.pid, signal.SIGCONT)
+            error = process.communicate(timeout=60)[1]
+            where = f"{call} {nth}: {process.returncode}: {theirs.returncode} {theirs.stderr}: {error}"
+            types = commands.by_us(disk)[0]
+            ours = {n: t for n, t in types.items() if n not in (3, 7)}
+            assert types == commands.by_kernel(disk), where
+            assert ours in ({n: t for n, t in x.items() if n != 3} for x in (OLD, NEW)), where
+            assert process.returncode in (0, 3), where
+            wanted = {n: t for n, t in (NEW if command == "apply" else OLD).items() if n != 3}
+            assert ours == wanted or process.returncode == 3, where
+            if process.returncode == 3 and was_written and ours != wanted:
+                assert types == table, f"{where}: their table was touched"
+                # Or seen while it was read: once by us, and once by libfdisk.
+                assert any(w in error for w in ("chang", "another program", "differently")), where
+            if was_written:
+                assert has_theirs(disk), f"{where}: what they wrote is lost"
+            assert is_whole(disk.path) or ours == wanted or not was_written, where
+            results.add((process.returncode, was_written))
+            again = commands.run(*words)
+            assert again.returncode == 0, f"{where}: again: {again.stderr}"
+            assert is_whole(disk.path), where
+    assert (3, True) in results or other is sfdisk, results
 
 
 def test_somebody_holds_the_lock(disk: Disk) -> None:
