@@ -218,9 +218,9 @@ read_last_words(const Reader *self)
 	return *line ? g_strdup(line) : NULL;
 }
 
-/* It ended, and what it said is no answer. */
+/* It ended, and what it said, of @size bytes, is no answer. */
 static void
-tell_end(const Reader *self, int status, const struct rusage *usage)
+tell_end(const Reader *self, gsize size, int status, const struct rusage *usage)
 {
 	gint64 seconds = usage->ru_utime.tv_sec + usage->ru_stime.tv_sec;
 	g_autofree char *words = read_last_words(self);
@@ -239,6 +239,10 @@ tell_end(const Reader *self, int status, const struct rusage *usage)
 			     "reading it took more than %u MiB of memory: it is broken, or made to "
 			     "do harm: do not use it",
 			     sandbox_get_memory_mib());
+	else if (size == 0 && WIFEXITED(status) && WEXITSTATUS(status) == STATUS_FAILED)
+		fail_reading(self->reading, DPS_ERROR_IO,
+			     "its reader could not begin: are there too many open files? try "
+			     "again, with --jobs=1");
 	else if (signal == SIGKILL)
 		fail_reading(self->reading, DPS_ERROR_IO,
 			     "its reader was killed, by somebody or for want of memory: try again, "
@@ -286,9 +290,11 @@ finish(Run *run, Reader *self)
 	if (!reading->failure) {
 		g_autoptr(GBytes) bytes = g_byte_array_free_to_bytes(g_steal_pointer(&self->bytes));
 
-		run->room -= g_bytes_get_size(bytes);
+		gsize size = g_bytes_get_size(bytes);
+
+		run->room -= size;
 		if (!message_read(bytes, reading->path, &reading->facts, &reading->failure))
-			tell_end(self, status, &usage);
+			tell_end(self, size, status, &usage);
 	}
 	release(self);
 }

@@ -108,6 +108,12 @@ def test_limits_are_kept(images):
     assert [disk["error"] is None for disk in done.json["disks"]] == [True, False, True, True]
 
 
+def test_a_reader_that_cannot_begin_is_no_evidence(images, failure):
+    """Too few descriptors for its own, and enough for who starts it."""
+    failure("check", images[0], status=3, code="io", says="a.raw: its reader could not begin",
+            prefix=["prlimit", "--nofile=8", "--"])
+
+
 def test_a_killed_reader_is_no_evidence(images):
     """The kernel's choice for want of memory, or somebody's, says nothing of the image."""
     process = subprocess.Popen([DPS_TAG, "check", "--json", *map(str, images)], text=True,
