@@ -42,9 +42,13 @@ check_table_unchanged(DpsPlan *plan, GError **error)
 	g_autofree char *problem = NULL;
 	DpsGptPresence presence;
 
-	if (!dps_medium_drop_cache(dps_disk_get_medium(plan->disk), 0, region.size, error) ||
-	    !dps_gpt_read(&region, planned->sector_size, &presence, &now, &problem, error))
+	if (!dps_medium_drop_cache(dps_disk_get_medium(plan->disk), 0, region.size, error))
 		return FALSE;
+	if (!dps_gpt_read(&region, planned->sector_size, &presence, &now, &problem, error)) {
+		dps_prefix_error(error, "%s: nothing was changed: its table: ",
+				 dps_disk_get_path(plan->disk));
+		return FALSE;
+	}
 
 	if (!now || now->current->entries_size != planned->current->entries_size ||
 	    memcmp(now->current->header, planned->current->header, planned->sector_size) != 0 ||

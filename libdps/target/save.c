@@ -25,27 +25,17 @@ open_existing(DpsTree *tree, const char *path, gsize *length, GError **error)
 
 	for (;;) {
 		g_autoptr(GError) local_error = NULL;
-		int fd;
-		char *slash;
+		int fd = dps_tree_open_dir(tree, part[0] ? part : "/", &local_error);
+		char *slash = strrchr(part, '/');
 
-		if (tree)
-			fd = dps_tree_open_dir(tree, part[0] ? part : "/", &local_error);
-		else
-			fd = open(part[0] ? part : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd >= 0) {
 			*length = strlen(part);
 			return fd;
 		}
-		if (!tree && errno != ENOENT)
-			return dps_throw_errno(error, errno, "%s", part), -1;
-		if (tree && local_error->code != DPS_ERROR_NOT_FOUND) {
+		if (!slash || local_error->code != DPS_ERROR_NOT_FOUND) {
 			g_propagate_error(error, g_steal_pointer(&local_error));
 			return -1;
 		}
-
-		slash = strrchr(part, '/');
-		if (!slash)
-			return dps_throw_errno(error, ENOENT, "%s", path), -1;
 		*slash = '\0';
 	}
 }
@@ -87,14 +77,15 @@ dps_save_open_dir(DpsTree *tree, const char *path, gboolean create, GError **err
 	gsize length;
 	int fd;
 
-	if (!create && tree)
-		return dps_tree_open_dir(tree, path, error);
-	if (!create) {
+	if (!tree) {
+		g_assert(!create);
 		fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (fd < 0)
 			dps_throw_errno(error, errno, "%s", path);
 		return fd;
 	}
+	if (!create)
+		return dps_tree_open_dir(tree, path, error);
 
 	fd = open_existing(tree, path, &length, error);
 	return fd < 0 ? -1 : make_dirs(fd, path, length, error);

@@ -12,7 +12,7 @@
  * dps_save_open_dir:
  * @tree: (nullable): the tree to open @path in; %NULL: as this process sees it
  * @path: an absolute path in @tree; else any path
- * @create: whether to make what is missing of it: the last with mode 0700, above it 0755
+ * @create: whether to make what is missing of it, in a tree: the last with mode 0700, above it 0755
  * @error: %DPS_ERROR_NOT_FOUND, %DPS_ERROR_PERMISSION, %DPS_ERROR_NO_SPACE
  *
  * Returns: a descriptor of the directory that the caller closes, -1 on failure

@@ -83,12 +83,13 @@ put_entry(TestDisk *disk, uint64_t array, uint32_t number, uint64_t first, uint6
 		entry[56 + 2 * i] = (uint8_t)name[i];
 }
 
-TestDisk
-test_disk_new(uint32_t sector_size, uint32_t n_entries, uint32_t entry_size)
+static TestDisk
+make_disk(uint32_t sector_size, uint64_t n_sectors, uint32_t n_entries, uint32_t entry_size,
+	  uint64_t first, uint64_t last_of_4)
 {
 	TestDisk disk = {
 		.sector_size = sector_size,
-		.n_sectors = 2048,
+		.n_sectors = n_sectors,
 		.n_entries = n_entries,
 		.entry_size = entry_size,
 	};
@@ -103,7 +104,7 @@ test_disk_new(uint32_t sector_size, uint32_t n_entries, uint32_t entry_size)
 	for (int i = 0; i < 2; i++) {
 		put_entry(&disk, arrays[i], 1, 300, 399, 0, "EFI");
 		put_entry(&disk, arrays[i], 2, 400, 499, UINT64_C(1) << 63 | 1 << 5, "root");
-		put_entry(&disk, arrays[i], 4, 500, 599, 0, "");
+		put_entry(&disk, arrays[i], 4, first, last_of_4, 0, "");
 	}
 	put_header(&disk, 1, last, arrays[0]);
 	put_header(&disk, last, 1, arrays[1]);
@@ -115,6 +116,18 @@ test_disk_new(uint32_t sector_size, uint32_t n_entries, uint32_t entry_size)
 	disk.bytes[510] = 0x55;
 	disk.bytes[511] = 0xaa;
 	return disk;
+}
+
+TestDisk
+test_disk_new(uint32_t sector_size, uint32_t n_entries, uint32_t entry_size)
+{
+	return make_disk(sector_size, 2048, n_entries, entry_size, 500, 599);
+}
+
+TestDisk
+test_disk_new_large(uint64_t n_sectors, uint64_t first, uint64_t last)
+{
+	return make_disk(512, n_sectors, 128, 128, first, last);
 }
 
 void

@@ -17,6 +17,10 @@ typedef struct {
 
 /* Three partitions: 1 (named "EFI"), 2 (attribute bits 5 and 63), 4 (no name); 3 is not used. */
 TestDisk test_disk_new(uint32_t sector_size, uint32_t n_entries, uint32_t entry_size);
+
+/* The same on a larger medium, with sectors of 512 bytes, and partition 4 at these. */
+TestDisk test_disk_new_large(uint64_t n_sectors, uint64_t first, uint64_t last);
+
 void test_disk_clear(TestDisk *disk);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(TestDisk, test_disk_clear)
 

@@ -247,6 +247,27 @@ test_cut_off_and_grown(void)
 	g_assert_cmpuint(again->len, ==, 0);
 }
 
+/* Cut off behind the switch, and then the backup's header went bad: both are made good, and told.
+ */
+static void
+test_cut_off_and_damaged(void)
+{
+	g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+	g_autoptr(GPtrArray) changes = make_changes();
+	g_autoptr(GPtrArray) edits = edit(&disk, changes, FALSE, &(char *){ NULL });
+	g_autoptr(GPtrArray) heal = NULL;
+	g_autofree char *repairs = NULL;
+
+	apply(&disk, edits, 3);
+	disk.bytes[(size_t)2047 * 512 + 60] ^= 0x40;
+	heal = edit(&disk, changes, FALSE, &repairs);
+	g_assert_nonnull(strstr(repairs, "a write of the table was cut off"));
+	g_assert_nonnull(strstr(repairs, "; the backup table is bad ("));
+	apply(&disk, heal, heal->len);
+	assert_is_new(&disk);
+	dps_gpt_entry_change_free(NULL); /* and nothing happens */
+}
+
 /* What is wrong with the table, and whether it can be written all the same. */
 static void
 test_preconditions(void)
@@ -433,6 +454,7 @@ main(int argc, char **argv)
 	g_test_add_func("/gpt-edit/flip", test_flip);
 	g_test_add_func("/gpt-edit/cut-off", test_cut_off);
 	g_test_add_func("/gpt-edit/cut-off-and-grown", test_cut_off_and_grown);
+	g_test_add_func("/gpt-edit/cut-off-and-damaged", test_cut_off_and_damaged);
 	g_test_add_func("/gpt-edit/preconditions", test_preconditions);
 	g_test_add_func("/gpt-edit/forced-cut-off", test_forced_cut_off);
 	g_test_add_func("/gpt-edit/moved-array", test_moved_array);

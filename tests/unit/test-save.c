@@ -247,12 +247,17 @@ test_existing_directory(Fixture *self, gconstpointer data)
 {
 	g_autofree char *missing = g_build_filename(self->path, "missing", NULL);
 	g_autoptr(GError) error = NULL;
+	g_autoptr(MadeUpSystem) machine = made_up_new();
+	g_autoptr(DpsTree) tree = dps_tree_open_on(self->path, &machine->system, NULL);
 	int fd = dps_save_open_dir(NULL, self->path, FALSE, &error);
 
 	g_assert_no_error(error);
 	g_assert_cmpint(fd, >=, 0);
 	close(fd);
 	g_assert_cmpint(dps_save_open_dir(NULL, missing, FALSE, &error), ==, -1);
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
+	g_clear_error(&error);
+	g_assert_cmpint(dps_save_open_dir(tree, "/missing", FALSE, &error), ==, -1);
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_NOT_FOUND);
 	g_assert_cmpuint(count_names(self), ==, 0);
 }
