@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/boot.h"
+#include "format/bls-name.h"
 #include "ground/error.h"
 #include "ground/types.h"
 #include "target/btrfs-files.h"
@@ -251,17 +252,18 @@ is_tool(const char *path)
 
 static void
 add_entry(DpsBoot *self, DpsBootPart *part, const char *path, DpsBlsEntry *bls,
-	  const DpsProgram *program)
+	  const DpsProgram *program, const char *addons)
 {
 	DpsBootEntry *entry = g_new0(DpsBootEntry, 1);
+	g_autofree char *options = g_strconcat(bls->options ? bls->options : "", addons, NULL);
 
 	g_ptr_array_add(self->bls, bls);
 	entry->part = part;
 	entry->path = g_strdup(path);
 	entry->bls = bls;
 	entry->program = program;
-	entry->is_unclear = bls->options && strchr(bls->options, '$');
-	dps_cmdline_parse(bls->options, &entry->cmdline);
+	entry->is_unclear = strchr(options, '$') != NULL;
+	dps_cmdline_parse(options, &entry->cmdline);
 	entry->is_tool = is_tool(bls->path);
 	entry->finds_root = finds_root(&entry->cmdline);
 	g_ptr_array_add(self->entries, entry);
@@ -306,8 +308,50 @@ read_type1(DpsBoot *self, DpsBootPart *part, const char *directory)
 			return;
 		if (text)
 			add_entry(self, part, path, dps_bls_entry_parse(info->name, text, size),
-				  NULL);
+				  NULL, "");
 	}
+}
+
+/* What the stub adds for one directory of addons, in the order of their names: those for another
+ * machine or another kernel it skips.  Source: systemd-stub(7). */
+static void
+append_addons(DpsBoot *self, DpsBootPart *part, const char *directory, const DpsUki *uki,
+	      GString *options)
+{
+	g_autoptr(GPtrArray) names = dps_boot_list(part, directory);
+
+	for (guint i = 0; i < names->len; i++) {
+		const DpsFileInfo *info = names->pdata[i];
+		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
+		g_autofree char *lower = g_ascii_strdown(info->name, -1);
+		DpsProgram *addon;
+
+		if (info->kind != DPS_FILE_REGULAR || !g_str_has_suffix(lower, ".addon.efi"))
+			continue;
+		addon = dps_program_read(part, path);
+		if (take_text(self, count_text(addon)) && addon->is_pe && !addon->uki.has_linux &&
+		    addon->uki.cmdline && addon->uki.pe.machine == uki->pe.machine &&
+		    (!addon->uki.uname || !uki->uname || strcmp(addon->uki.uname, uki->uname) == 0))
+			g_string_append_printf(options, " %s", addon->uki.cmdline);
+		dps_program_free(addon);
+	}
+}
+
+/* The words that addons add to the command line of a UKI: the global ones first. */
+static char *
+read_addons(DpsBoot *self, DpsBootPart *part, const DpsProgram *program)
+{
+	GString *options = g_string_new(NULL);
+	g_auto(DpsBlsName) name = { 0 };
+	g_autofree char *own = NULL;
+
+	if (program->is_pe) {
+		dps_bls_name_parse(program->name, ".efi", &name);
+		own = g_strdup_printf("/EFI/Linux/%s.extra.d", name.id);
+		append_addons(self, part, "/loader/addons", &program->uki, options);
+		append_addons(self, part, own, &program->uki, options);
+	}
+	return g_string_free(options, FALSE);
 }
 
 static void
@@ -320,6 +364,7 @@ read_type2(DpsBoot *self, DpsBootPart *part)
 		g_autofree char *path = g_strconcat("/EFI/Linux/", info->name, NULL);
 		g_autofree char *lower = g_ascii_strdown(info->name, -1);
 		g_autoptr(GPtrArray) profiles = NULL;
+		g_autofree char *addons = NULL;
 		DpsProgram *program;
 
 		if (info->kind != DPS_FILE_REGULAR || !g_str_has_suffix(lower, ".efi") ||
@@ -331,10 +376,12 @@ read_type2(DpsBoot *self, DpsBootPart *part)
 			return;
 		if (g_str_has_suffix(lower, ".addon.efi"))
 			continue;
+		addons = read_addons(self, part, program);
 		profiles =
 			dps_bls_entries_from_uki(info->name, program->is_pe ? &program->uki : NULL);
 		while (profiles->len > 0)
-			add_entry(self, part, path, g_ptr_array_steal_index(profiles, 0), program);
+			add_entry(self, part, path, g_ptr_array_steal_index(profiles, 0), program,
+				  addons);
 	}
 }
 

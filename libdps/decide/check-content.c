@@ -63,6 +63,13 @@ get_expected_subvolume(DpsCheck *check, DpsPartition *root)
 		if (g_strcmp0(entry->mount_point, "/") == 0 && entry->subvolume)
 			return dps_btrfs_find_path(root->btrfs, entry->subvolume);
 	}
+	for (guint i = 0; i < check->boot->entries->len; i++) {
+		const DpsBootEntry *entry = check->boot->entries->pdata[i];
+
+		if (entry->hidden == DPS_BLS_SHOWN && !entry->is_unclear &&
+		    entry->cmdline.root_subvol && *entry->cmdline.root_subvol)
+			return dps_btrfs_find_path(root->btrfs, entry->cmdline.root_subvol);
+	}
 	if (origin && origin->partition == root->number && origin->subvolume_id != 0)
 		return dps_btrfs_find_id(root->btrfs, origin->subvolume_id);
 
@@ -115,6 +122,10 @@ check_btrfs_no_default_subvol(DpsCheck *check)
 	gboolean is_named;
 	uint64_t id;
 
+	if (root && root->content.kind == DPS_CONTENT_LUKS)
+		dps_check_cannot_judge(check, root->number, "it is encrypted");
+	if (root && root->btrfs_error)
+		dps_check_cannot_judge(check, root->number, root->btrfs_error->message);
 	if (!root || !root->btrfs || dps_btrfs_get_subvolumes(root->btrfs)->len == 0)
 		return;
 

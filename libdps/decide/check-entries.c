@@ -48,6 +48,7 @@ check_bls_entry_file_missing(DpsCheck *check)
 		[DPS_BLS_LOADER_UKI] = "uki",
 	};
 
+	dps_check_need_boot_parts(check);
 	for (guint i = 0; i < check->boot->entries->len; i++) {
 		const DpsBootEntry *entry = check->boot->entries->pdata[i];
 		const DpsBlsEntry *bls = entry->bls;
@@ -72,6 +73,7 @@ is_grub_key(const char *message)
 static void
 check_bls_entry_invalid(DpsCheck *check)
 {
+	dps_check_need_boot_parts(check);
 	for (guint i = 0; i < check->boot->entries->len; i++) {
 		const DpsBootEntry *entry = check->boot->entries->pdata[i];
 

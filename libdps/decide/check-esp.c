@@ -244,9 +244,12 @@ check_esp_fstab_world_readable(DpsCheck *check)
 	fstab = dps_tree_get_fstab(check->tree);
 	for (guint i = 0; i < fstab->len; i++) {
 		const DpsFstabEntry *entry = fstab->pdata[i];
+		DpsPartition *partition = NULL;
 
+		dps_check_find_root_spec(check, entry->spec, &partition);
 		if (entry->mount_point && !closes_others(entry->options) &&
-		    dps_disk_find_partition(check->disk, entry->spec, NULL) == esp->partition)
+		    (partition == esp->partition ||
+		     g_strcmp0(entry->spec, esp->partition->node) == 0))
 			dps_check_report_file(
 				check, 0, esp->partition->number, "/etc/fstab",
 				"add umask=0077 to its options",

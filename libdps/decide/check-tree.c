@@ -2,6 +2,7 @@
 #include "decide/check.h"
 #include "decide/validatefs.h"
 #include "ground/derive.h"
+#include "ground/error.h"
 #include "ground/types.h"
 
 #include <string.h>
@@ -34,18 +35,29 @@ find_fstab_line(DpsCheck *check, const char *mount_point)
 	return NULL;
 }
 
+/* The var partition that systemd takes, the first whose UUID derives from the machine-id; else the
+ * first. */
 static DpsPartition *
-get_var(DpsCheck *check)
+get_var(DpsCheck *check, const DpsGuid *derived)
 {
-	DpsPartition *var = dps_check_next_of_role(check, DPS_ROLE_VAR, NULL);
+	DpsPartition *first = NULL;
 
-	return var && !(var->attributes & DPS_FLAG_NO_AUTO) ? var : NULL;
+	for (DpsPartition *var = dps_check_next_of_role(check, DPS_ROLE_VAR, NULL); var;
+	     var = dps_check_next_of_role(check, DPS_ROLE_VAR, var)) {
+		if (var->attributes & DPS_FLAG_NO_AUTO)
+			continue;
+		if (derived && dps_guid_equal(derived, &var->guid))
+			return var;
+		if (!first)
+			first = var;
+	}
+	return first;
 }
 
 static void
 check_var_partuuid_mismatch(DpsCheck *check)
 {
-	DpsPartition *var = get_var(check);
+	DpsPartition *var = get_var(check, NULL);
 	char expected[DPS_GUID_TEXT_SIZE];
 	g_autofree char *hint = NULL;
 	const char *id;
@@ -54,7 +66,10 @@ check_var_partuuid_mismatch(DpsCheck *check)
 	if (!var || !dps_check_need_tree(check))
 		return;
 	id = dps_tree_get_machine_id(check->tree);
-	if (!id || !dps_derive_var(id, &guid, NULL) || dps_guid_equal(&guid, &var->guid))
+	if (!id || !dps_derive_var(id, &guid, NULL))
+		return;
+	var = get_var(check, &guid);
+	if (dps_guid_equal(&guid, &var->guid))
 		return;
 
 	dps_guid_to_string(&guid, expected);
@@ -70,7 +85,7 @@ check_var_partuuid_mismatch(DpsCheck *check)
 static void
 check_var_no_machine_id(DpsCheck *check)
 {
-	DpsPartition *var = get_var(check);
+	DpsPartition *var = get_var(check, NULL);
 
 	if (var && dps_check_need_tree(check) && !dps_tree_get_machine_id(check->tree))
 		dps_check_report(
@@ -124,6 +139,7 @@ check_mount_target_populated(DpsCheck *check)
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
 		const char *mount_point =
 			partition->type ? mount_point_of(partition->type->role) : NULL;
+		g_autoptr(GError) error = NULL;
 		g_autoptr(GPtrArray) names = NULL;
 
 		if (!mount_point || partition->attributes & DPS_FLAG_NO_AUTO)
@@ -134,7 +150,10 @@ check_mount_target_populated(DpsCheck *check)
 		if (dps_tree_get_mount(check->tree, mount_point) ||
 		    find_fstab_line(check, mount_point) || !check->files)
 			continue;
-		names = dps_files_list(check->files, mount_point, NULL);
+		names = dps_files_list(check->files, mount_point, &error);
+		if (!names && !g_error_matches(error, DPS_ERROR, DPS_ERROR_NOT_FOUND) &&
+		    !g_error_matches(error, DPS_ERROR, DPS_ERROR_INVALID))
+			dps_check_cannot_judge(check, partition->number, error->message);
 		if (names && names->len > 0)
 			dps_check_report(
 				check, partition->number,
@@ -223,7 +242,9 @@ check_fstab_boot_efi(DpsCheck *check)
 	}
 }
 
-/* The name under which systemd opens a LUKS partition of this role. */
+/* The name under which systemd opens a LUKS partition of this role: for tmp the generator has
+ * another than the specification, which says "tmp" (gpt-auto-generator.c, add_partition_mount()).
+ */
 static const char *
 mapper_name_of(DpsRole role)
 {
@@ -237,7 +258,7 @@ mapper_name_of(DpsRole role)
 	case DPS_ROLE_VAR:
 		return "var";
 	case DPS_ROLE_TMP:
-		return "tmp";
+		return "var-tmp";
 	case DPS_ROLE_SWAP:
 		return "swap";
 	default:
@@ -385,8 +406,11 @@ check_validatefs_mismatch(DpsCheck *check)
 		DpsValidatefsFacts facts;
 
 		if (!partition->type || !dps_check_is_mounted_role(partition->type->role) ||
-		    partition->attributes & DPS_FLAG_NO_AUTO ||
-		    partition->content.kind != DPS_CONTENT_FILE_SYSTEM)
+		    partition->attributes & DPS_FLAG_NO_AUTO)
+			continue;
+		if (partition->content.kind == DPS_CONTENT_LUKS)
+			dps_check_cannot_judge(check, partition->number, "it is encrypted");
+		if (partition->content.kind != DPS_CONTENT_FILE_SYSTEM)
 			continue;
 		facts = (DpsValidatefsFacts){ partition->type->uuid,
 					      partition->label ? partition->label : "",

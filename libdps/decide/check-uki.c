@@ -20,6 +20,7 @@ visit_ukis(DpsCheck *check, UkiVisit visit)
 {
 	const DpsProgram *fallback = check->boot->fallback;
 
+	dps_check_need_boot_parts(check);
 	for (guint i = 0; i < check->boot->ukis->len; i++) {
 		const DpsProgram *program = check->boot->ukis->pdata[i];
 
@@ -28,6 +29,93 @@ visit_ukis(DpsCheck *check, UkiVisit visit)
 	}
 	if (fallback && fallback->is_pe && fallback->uki.has_linux)
 		visit(check, fallback);
+}
+
+/* @uki: the image that it goes with; NULL: any */
+typedef void (*AddonVisit)(DpsCheck *check, const DpsProgram *addon, const DpsUki *uki);
+
+/* The UKI that a directory "name.efi.extra.d" belongs to; NULL: none. */
+static const DpsProgram *
+find_owner(DpsCheck *check, const DpsBootPart *part, const char *directory)
+{
+	g_autofree char *name = g_strndup(directory, strlen(directory) - strlen(".extra.d"));
+
+	for (guint i = 0; i < check->boot->ukis->len; i++) {
+		const DpsProgram *program = check->boot->ukis->pdata[i];
+		DpsBlsName parsed = { 0 };
+		gboolean is_same;
+
+		if (program->part != part)
+			continue;
+		dps_bls_name_parse(program->name, ".efi", &parsed);
+		is_same = g_ascii_strcasecmp(parsed.id, name) == 0;
+		dps_bls_name_clear(&parsed);
+		if (is_same)
+			return program;
+	}
+	return NULL;
+}
+
+static void
+look_into_addons(DpsCheck *check, DpsBootPart *part, const char *directory, const DpsUki *uki,
+		 AddonVisit visit)
+{
+	g_autoptr(GPtrArray) names = dps_boot_list(part, directory);
+
+	for (guint i = 0; i < names->len; i++) {
+		const DpsFileInfo *info = names->pdata[i];
+		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
+		DpsProgram *addon;
+
+		if (info->kind != DPS_FILE_REGULAR || !is_addon_name(info->name))
+			continue;
+		addon = dps_program_read(part, path);
+		visit(check, addon, uki);
+		dps_program_free(addon);
+	}
+}
+
+/* The addons where the stub looks for them: beside their image, and in /loader/addons. */
+static void
+visit_addons(DpsCheck *check, AddonVisit visit)
+{
+	DpsBootPart *const parts[] = { &check->boot->esp, &check->boot->xbootldr };
+
+	for (guint i = 0; i < G_N_ELEMENTS(parts); i++) {
+		g_autoptr(GPtrArray) names = dps_boot_list(parts[i], "/EFI/Linux");
+
+		for (guint j = 0; j < names->len; j++) {
+			const DpsFileInfo *info = names->pdata[j];
+			g_autofree char *path = g_strconcat("/EFI/Linux/", info->name, NULL);
+			g_autofree char *lower = g_ascii_strdown(info->name, -1);
+			const DpsProgram *owner;
+
+			if (info->kind != DPS_FILE_DIRECTORY ||
+			    !g_str_has_suffix(lower, ".extra.d"))
+				continue;
+			owner = find_owner(check, parts[i], info->name);
+			look_into_addons(check, parts[i], path,
+					 owner && owner->is_pe ? &owner->uki : NULL, visit);
+		}
+		look_into_addons(check, parts[i], "/loader/addons", NULL, visit);
+	}
+}
+
+/* What is wrong with an addon beside or among UKIs; NULL: nothing. */
+static char *
+find_addon_problem(DpsCheck *check, const DpsProgram *addon, const DpsUki *uki)
+{
+	if (!addon->is_pe)
+		return g_strdup_printf("is no EFI program: %s", addon->problem);
+	if (addon->uki.has_linux)
+		return g_strdup("is an addon by its name and has a kernel: the stub skips it");
+	if (check->arch != DPS_ARCH_NONE && addon->uki.pe.arch != check->arch)
+		return g_strdup_printf("is for machine %#x: the stub skips it",
+				       addon->uki.pe.machine);
+	if (uki && uki->uname && addon->uki.uname && strcmp(uki->uname, addon->uki.uname) != 0)
+		return g_strdup_printf("is for kernel %s, and the image for %s: the stub skips it",
+				       addon->uki.uname, uki->uname);
+	return NULL;
 }
 
 static void
@@ -223,51 +311,90 @@ check_uki_in_subdir(DpsCheck *check)
 	look_into_subdirectories(check, &check->boot->xbootldr);
 }
 
-static void
-visit_cmdline_root(DpsCheck *check, const DpsProgram *program)
+/* One command line of a program: its own, or that of a profile. */
+static gboolean
+judge_cmdline_root(DpsCheck *check, const DpsProgram *program, const char *text, const char *where)
 {
 	g_auto(DpsCmdline) cmdline = { 0 };
 	g_autofree char *message = NULL;
 	DpsPartition *partition;
 	gboolean is_missing;
 
-	if (!program->is_pe || !program->uki.cmdline)
-		return;
-	dps_cmdline_parse(program->uki.cmdline, &cmdline);
+	dps_cmdline_parse(text, &cmdline);
 	if (!cmdline.root || dps_cmdline_root_is_discovered(&cmdline, 0))
-		return;
+		return FALSE;
 
 	is_missing =
 		dps_check_find_root_spec(check, cmdline.root, &partition) == DPS_ROOT_SPEC_MISSING;
-	message = g_strdup_printf("root=%s is built in: root is not discovered%s", cmdline.root,
-				  is_missing ? ", and nothing on this disk is called so" : "");
+	message =
+		g_strdup_printf("root=%s is built in%s: root is not discovered%s", cmdline.root,
+				where, is_missing ? ", and nothing on this disk is called so" : "");
 	report_uki(check, is_missing ? dps_check_image_severity(check) : 0, program,
 		   "build it without root=", message);
+	return TRUE;
+}
+
+static void
+visit_cmdline_root(DpsCheck *check, const DpsProgram *program)
+{
+	for (guint i = 0; program->is_pe && i < program->uki.profiles->len; i++) {
+		const DpsUkiProfile *profile = program->uki.profiles->pdata[i];
+		g_autofree char *where =
+			profile->index > 0 ? g_strdup_printf(" in its profile @%u", profile->index)
+					   : g_strdup("");
+
+		if (judge_cmdline_root(check, program, profile->cmdline, where))
+			return;
+	}
+}
+
+static void
+visit_addon_root(DpsCheck *check, const DpsProgram *addon, const DpsUki *uki)
+{
+	g_autofree char *skipped = find_addon_problem(check, addon, uki);
+
+	if (!skipped)
+		judge_cmdline_root(check, addon, addon->uki.cmdline,
+				   " and added to the command line");
 }
 
 static void
 check_uki_cmdline_root(DpsCheck *check)
 {
 	visit_ukis(check, visit_cmdline_root);
+	visit_addons(check, visit_addon_root);
 }
 
 static void
 visit_cmdline_gptauto_off(DpsCheck *check, const DpsProgram *program)
 {
-	g_auto(DpsCmdline) cmdline = { 0 };
+	for (guint i = 0; program->is_pe && i < program->uki.profiles->len; i++) {
+		const DpsUkiProfile *profile = program->uki.profiles->pdata[i];
+		g_auto(DpsCmdline) cmdline = { 0 };
 
-	if (!program->is_pe || !program->uki.cmdline)
-		return;
-	dps_cmdline_parse(program->uki.cmdline, &cmdline);
-	if (cmdline.gpt_auto == DPS_CMDLINE_NO || cmdline.rd_gpt_auto == DPS_CMDLINE_NO)
+		dps_cmdline_parse(profile->cmdline, &cmdline);
+		if (cmdline.gpt_auto != DPS_CMDLINE_NO && cmdline.rd_gpt_auto != DPS_CMDLINE_NO)
+			continue;
 		report_uki(check, 0, program, "build it without systemd.gpt_auto=0",
 			   "discovery is switched off in its command line");
+		return;
+	}
+}
+
+static void
+visit_addon_gptauto_off(DpsCheck *check, const DpsProgram *addon, const DpsUki *uki)
+{
+	g_autofree char *skipped = find_addon_problem(check, addon, uki);
+
+	if (!skipped)
+		visit_cmdline_gptauto_off(check, addon);
 }
 
 static void
 check_uki_cmdline_gptauto_off(DpsCheck *check)
 {
 	visit_ukis(check, visit_cmdline_gptauto_off);
+	visit_addons(check, visit_addon_gptauto_off);
 }
 
 static void
@@ -293,66 +420,6 @@ check_uki_no_cmdline_no_root(DpsCheck *check)
 		visit_ukis(check, visit_no_root);
 }
 
-/* What is wrong with an addon beside or among UKIs; NULL: nothing. */
-static char *
-find_addon_problem(DpsCheck *check, const DpsProgram *addon, const DpsUki *uki)
-{
-	if (!addon->is_pe)
-		return g_strdup_printf("is no EFI program: %s", addon->problem);
-	if (addon->uki.has_linux)
-		return g_strdup("is an addon by its name and has a kernel: the stub skips it");
-	if (check->arch != DPS_ARCH_NONE && addon->uki.pe.arch != check->arch)
-		return g_strdup_printf("is for machine %#x: the stub skips it",
-				       addon->uki.pe.machine);
-	if (uki && uki->uname && addon->uki.uname && strcmp(uki->uname, addon->uki.uname) != 0)
-		return g_strdup_printf("is for kernel %s, and the image for %s: the stub skips it",
-				       addon->uki.uname, uki->uname);
-	return NULL;
-}
-
-/* The UKI that a directory "name.efi.extra.d" belongs to; NULL: none. */
-static const DpsProgram *
-find_owner(DpsCheck *check, const DpsBootPart *part, const char *directory)
-{
-	g_autofree char *name = g_strndup(directory, strlen(directory) - strlen(".extra.d"));
-
-	for (guint i = 0; i < check->boot->ukis->len; i++) {
-		const DpsProgram *program = check->boot->ukis->pdata[i];
-		DpsBlsName parsed = { 0 };
-		gboolean is_same;
-
-		if (program->part != part)
-			continue;
-		dps_bls_name_parse(program->name, ".efi", &parsed);
-		is_same = g_ascii_strcasecmp(parsed.id, name) == 0;
-		dps_bls_name_clear(&parsed);
-		if (is_same)
-			return program;
-	}
-	return NULL;
-}
-
-static void
-look_into_addons(DpsCheck *check, DpsBootPart *part, const char *directory, const DpsUki *uki)
-{
-	g_autoptr(GPtrArray) names = dps_boot_list(part, directory);
-
-	for (guint i = 0; i < names->len; i++) {
-		const DpsFileInfo *info = names->pdata[i];
-		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
-		g_autofree char *message = NULL;
-		DpsProgram *addon;
-
-		if (info->kind != DPS_FILE_REGULAR || !is_addon_name(info->name))
-			continue;
-		addon = dps_program_read(part, path);
-		message = find_addon_problem(check, addon, uki);
-		if (message)
-			report_uki(check, 0, addon, "build it anew with ukify", message);
-		dps_program_free(addon);
-	}
-}
-
 static void
 look_for_addons(DpsCheck *check, DpsBootPart *part)
 {
@@ -376,9 +443,16 @@ look_for_addons(DpsCheck *check, DpsBootPart *part)
 					      "name it after the image, without boot counter: "
 					      "NAME.efi.extra.d",
 					      "no image in EFI/Linux goes with this directory");
-		look_into_addons(check, part, path, owner && owner->is_pe ? &owner->uki : NULL);
 	}
-	look_into_addons(check, part, "/loader/addons", NULL);
+}
+
+static void
+visit_addon_problem(DpsCheck *check, const DpsProgram *addon, const DpsUki *uki)
+{
+	g_autofree char *message = find_addon_problem(check, addon, uki);
+
+	if (message)
+		report_uki(check, 0, addon, "build it anew with ukify", message);
 }
 
 static void
@@ -386,6 +460,7 @@ check_uki_addon_misplaced(DpsCheck *check)
 {
 	look_for_addons(check, &check->boot->esp);
 	look_for_addons(check, &check->boot->xbootldr);
+	visit_addons(check, visit_addon_problem);
 }
 
 static void
@@ -397,12 +472,21 @@ visit_unsigned(DpsCheck *check, const DpsProgram *program)
 }
 
 static void
+visit_addon_unsigned(DpsCheck *check, const DpsProgram *addon, const DpsUki *uki)
+{
+	visit_unsigned(check, addon);
+}
+
+static void
 check_uki_unsigned_mixed(DpsCheck *check)
 {
 	const DpsProgram *fallback = check->boot->fallback;
 
-	if (fallback && fallback->is_pe && fallback->uki.is_signed)
-		visit_ukis(check, visit_unsigned);
+	if (!fallback || !fallback->is_pe || !fallback->uki.is_signed)
+		return;
+
+	visit_ukis(check, visit_unsigned);
+	visit_addons(check, visit_addon_unsigned);
 }
 
 const DpsRule dps_rules_uki[] = {

@@ -195,11 +195,22 @@ check_verity_unpaired(DpsCheck *check)
 	}
 }
 
+/* The first that is not marked no-auto. */
+static DpsPartition *
+find_shown(DpsCheck *check, DpsRole role)
+{
+	DpsPartition *partition = dps_check_next_of_role(check, role, NULL);
+
+	while (partition && partition->attributes & DPS_FLAG_NO_AUTO)
+		partition = dps_check_next_of_role(check, role, partition);
+	return partition;
+}
+
 static void
 check_verity_root_and_usr(DpsCheck *check)
 {
-	DpsPartition *hash = dps_check_next_of_role(check, DPS_ROLE_ROOT_VERITY, NULL);
-	DpsPartition *usr = dps_check_next_of_role(check, DPS_ROLE_USR, NULL);
+	DpsPartition *hash = find_shown(check, DPS_ROLE_ROOT_VERITY);
+	DpsPartition *usr = find_shown(check, DPS_ROLE_USR);
 
 	if (hash && usr)
 		dps_check_report(check, usr->number, "use one of both",
@@ -214,7 +225,7 @@ check_usr_not_discovered(DpsCheck *check)
 	const DpsBoot *boot = check->boot;
 	DpsPartition *usr = dps_check_next_of_role(check, DPS_ROLE_USR, NULL);
 
-	while (usr && usr->type->arch != check->arch)
+	while (usr && (usr->type->arch != check->arch || usr->attributes & DPS_FLAG_NO_AUTO))
 		usr = dps_check_next_of_role(check, DPS_ROLE_USR, usr);
 	if (!usr)
 		return;

@@ -168,6 +168,18 @@ dps_check_need_tree(DpsCheck *check)
 	return check->tree;
 }
 
+void
+dps_check_need_boot_parts(DpsCheck *check)
+{
+	const DpsBootPart *const parts[] = { &check->boot->esp, &check->boot->xbootldr };
+
+	for (guint i = 0; i < G_N_ELEMENTS(parts); i++)
+		if (parts[i]->partition && !parts[i]->files)
+			dps_check_cannot_judge(check, parts[i]->partition->number,
+					       parts[i]->problem ? parts[i]->problem
+								 : "it cannot be read");
+}
+
 guint
 dps_check_part_number(const DpsBootPart *part)
 {

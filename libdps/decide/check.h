@@ -77,6 +77,9 @@ void dps_check_cannot_judge(DpsCheck *check, guint partition, const char *reason
 /* The tree, or NULL after saying that the rule could not be judged without one. */
 DpsTree *dps_check_need_tree(DpsCheck *check);
 
+/* Says that the rule could not be judged for a boot partition that cannot be read. */
+void dps_check_need_boot_parts(DpsCheck *check);
+
 /* The partition's file on the ESP or XBOOTLDR, whose number is wanted for messages. */
 guint dps_check_part_number(const DpsBootPart *part);
 

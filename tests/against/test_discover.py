@@ -338,6 +338,21 @@ def test_slots_of_dissect(seed: int, tmp_path: pathlib.Path) -> None:
     assert theirs == slots, (list(map(str, parts)), rows)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_names_of_luks(version: str, tmp_path: pathlib.Path) -> None:
+    """Under which names it opens what is encrypted: crypttab-name-clash compares with these."""
+    if why_not():
+        pytest.skip(why_not())
+    roles = {"home": "home", "tmp": "var-tmp", "swap": "swap"}
+    image = makedisk.make(tmp_path / "disk.raw", [Partition(size=4, type=makedisk.ROOT_X86_64, content="ext4"),
+                                                  *(Partition(size=17, type=TYPES[role], content="crypto_LUKS") for role in roles)])
+    with Attached(image) as attached:
+        text, log = attached.run(systemds()[version], 1, "-", False, "", f"theirs {GENERATOR} /run/normal /run/early /run/late; "
+                                 "find /run/late -name 'systemd-cryptsetup@*.service' -type f -printf '%f\\n'")
+    names = {re.sub(r"\\x2d", "-", name[len("systemd-cryptsetup@"):-len(".service")]) for name in text.split()}
+    assert names == set(roles.values()), text + log
+
+
 def test_no_machine_id_no_var(tmp_path: pathlib.Path) -> None:
     image = makedisk.make(tmp_path / "disk.raw", [Partition(size=1, type=TYPES["var"], content="ext4", uuid=var_uuid())])
     assert ours(image, "257", "machine-id=none")[1]["reason"] == "machine-id"

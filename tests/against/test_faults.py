@@ -414,6 +414,47 @@ def test_root_hash_leads_to_its_hashes(tmp_path: pathlib.Path) -> None:
     mend(image, [findings["/EFI/Linux/a.efi"]], ())
 
 
+def test_addons_say_what_root_is(tmp_path: pathlib.Path) -> None:
+    """The stub adds the words of addons; those for another kernel or machine it skips."""
+    addon = makepe.build([(".cmdline", f"root=UUID={2:08x}-aaaa-4bbb-8ccc-dddddddddddd".encode())])
+    other = makepe.build([(".cmdline", b"root=UUID=0bad"), (".uname", b"9.9")])
+    foreign = makepe.build([(".cmdline", b"root=UUID=0bad")], machine=0xAA64)
+    uki = {**LOADER, "EFI/Linux/a+3.efi": makepe.uki("quiet")}
+    generic = {"type": makedisk.GENERIC}
+    for place, named in (("EFI/Linux/a.efi.extra.d/x.addon.efi", True), ("loader/addons/x.addon.efi", True),
+                         ("EFI/Linux/b.efi.extra.d/x.addon.efi", False), ("EFI/Linux/a.efi.extra.d/x.efi", False)):
+        findings = check(Disk(files={**uki, place: addon}, root=generic).make(tmp_path / "disk.raw"))
+        missing = next(finding for finding in findings if finding["code"] == "root-missing")
+        assert (missing["severity"] == "info") == named, (place, findings)
+        built_in = [finding["path"] for finding in findings if finding["code"] == "uki-cmdline-root"]
+        assert built_in == (["/" + place] if named or "b.efi" in place else []), findings
+    uki = {**LOADER, "EFI/Linux/a.efi": makepe.uki("quiet", extra=[(".uname", b"6.1")])}
+    for skipped in (other, foreign):
+        findings = check(Disk(files={**uki, "EFI/Linux/a.efi.extra.d/x.addon.efi": skipped}, root=generic).make(tmp_path / "disk.raw"))
+        assert errors(findings) == ["root-missing"], findings
+
+
+def test_what_cannot_be_read_is_said(tmp_path: pathlib.Path) -> None:
+    """Rules about boot entries and subvolumes do not pass silently where nothing could be read."""
+    xbootldr = Partition(size=320, type=makedisk.XBOOTLDR, content="xfs")
+    findings = check(Disk(more=(xbootldr,)).make(tmp_path / "disk.raw"))
+    said = " ".join(finding["message"] for finding in findings if finding["code"] == "not-judged" and finding["partition"] == 3)
+    for code in ("bls-entry-file-missing", "bls-entry-invalid", "uki-no-osrel", "uki-truncated", "esp-full"):
+        assert code in said, findings
+    findings = check(Disk(root=LUKS_ROOT).make(tmp_path / "disk.raw"))
+    said = " ".join(finding["message"] for finding in findings if finding["code"] == "not-judged" and finding["partition"] == 2)
+    for code in ("btrfs-no-default-subvol", "validatefs-mismatch"):
+        assert code in said, findings
+
+
+def test_one_var_of_this_machine_is_enough(tmp_path: pathlib.Path) -> None:
+    """systemd takes the first whose UUID derives from the machine-id: another system's is none of its business."""
+    key = hmac.new(uuid.UUID(MACHINE_ID).bytes, uuid.UUID(VAR).bytes, hashlib.sha256).digest()[:16]
+    own = str(uuid.UUID(bytes=bytes([*key[:6], key[6] & 0x0F | 0x40, key[7], key[8] & 0x3F | 0x80, *key[9:]])))
+    findings = check(Disk(more=(ext4(type=VAR), ext4(type=VAR, uuid=own))).make(tmp_path / "disk.raw"))
+    assert errors(findings) == [] and "var-partuuid-mismatch" not in {finding["code"] for finding in findings}
+
+
 @pytest.mark.parametrize("name", ["a.efi", "a+3.efi"])
 def test_addons_are_part_of_a_kernel(name: str, tmp_path: pathlib.Path) -> None:
     """18 MiB fit twice; with what goes with it alone they do not; what all kernels share is no part."""
