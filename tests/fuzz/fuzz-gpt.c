@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/gpt.h"
+#include "format/mbr.h"
 #include "fuzz-files.h"
 #include "mutate.h"
 #include "packed.h"
@@ -9,7 +10,7 @@
 
 /*
  * A disk (packed.h) whose checksums were made true: both copies of its table, with sectors of 512
- * and 4096 bytes.
+ * and 4096 bytes; and its MBR.
  *
  * Asserted: nothing outside of the disk is read, and little in all; what is present has a good copy
  * and its entries in order; what is told is text, and the same twice.
@@ -54,12 +55,28 @@ tell_table(const DpsGpt *gpt, GString *told)
 }
 
 static void
+tell_mbr(const DpsRegion *region, GString *told)
+{
+	DpsMbrPartition partitions[DPS_MBR_N_PRIMARY];
+
+	if (!dps_mbr_read(region, partitions))
+		return;
+	for (guint i = 0; i < DPS_MBR_N_PRIMARY; i++) {
+		g_assert_cmpuint(partitions[i].size, <=, region->size);
+		g_assert_cmpuint(partitions[i].start, <=, region->size - partitions[i].size);
+		g_string_append_printf(told, "%u %" PRIu64 " %" PRIu64 "\n", partitions[i].type,
+				       partitions[i].start, partitions[i].size);
+	}
+}
+
+static void
 tell(gpointer input, GString *told)
 {
 	static const guint sector_sizes[] = { 0, 512, 4096 };
 	FuzzImage *image = input;
 	DpsRegion region = fuzz_image_region(image);
 
+	tell_mbr(&region, told);
 	for (guint i = 0; i < G_N_ELEMENTS(sector_sizes); i++) {
 		g_autoptr(DpsGpt) gpt = NULL;
 		g_autofree char *problem = NULL;

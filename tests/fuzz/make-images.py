@@ -128,6 +128,9 @@ def gpt(place):
     big = sized(place / "big", 3 * MIB)
     run("sgdisk", "-a", "1", "-S", "256", "-n", "1:128:200", "-n", "200:300:0", big)
     yield "big", big
+    dos = sized(place / "dos", 3 * MIB)
+    run("sfdisk", "-q", dos, input="label: dos\nsize=1M, bootable\n")
+    yield "dos", dos
     grown = sized(place / "grown", 3 * MIB)
     run("sgdisk", "-a", "1", "-n", "1:64:0", grown)
     os.truncate(grown, 4 * MIB)
