@@ -616,31 +616,65 @@ throw_lost(DpsMedium *self, const DpsEdit *edit, const uint8_t *now, GError **er
 			 self->path, edit->what);
 }
 
-/* Whether the medium is as the first @n_done edits leave it, as far as they all reach. */
+/* Whether edits that are still to come will leave every byte of edit @i's place. */
+static gboolean
+is_still_to_be_left(GPtrArray *edits, guint i, guint n_done)
+{
+	const DpsEdit *edit = g_ptr_array_index(edits, i);
+
+	for (guint j = n_done; j < i; j++) {
+		const DpsEdit *before = g_ptr_array_index(edits, j);
+
+		if (before->offset <= edit->offset &&
+		    before->offset + before->size >= edit->offset + edit->size)
+			return TRUE;
+	}
+	return FALSE;
+}
+
+static gboolean
+check_edit(DpsMedium *self, uint64_t start, GPtrArray *edits, guint i, guint n_done, GError **error)
+{
+	DpsRegion region = dps_medium_get_region(self);
+	const DpsEdit *edit = g_ptr_array_index(edits, i);
+	g_autofree uint8_t *now = g_malloc(edit->size);
+	g_autofree uint8_t *wanted = g_malloc(edit->size);
+
+	if (!dps_region_read(&region, start + edit->offset, now, edit->size, error)) {
+		dps_prefix_error(error, "%s: %s: ", self->path, edit->what);
+		return FALSE;
+	}
+	expect_bytes(edits, i, n_done, now, wanted);
+	if (memcmp(now, wanted, edit->size) == 0)
+		return TRUE;
+	if (i < n_done)
+		return throw_lost(self, edit, now, error);
+	return dps_throw(error, DPS_ERROR_CHANGED,
+			 "%s: %s: changed since it was read: another program wrote to it%s",
+			 self->path, edit->what,
+			 n_done == 0 ? ": nothing was written, try again" : "");
+}
+
+/*
+ * Whether the medium is as the first @n_done edits leave it, as far as they all reach.  The place
+ * of the last edit is looked at last: it is what every writer changes (a table's header has the
+ * checksum of all), so that between this look and our write there is nothing but our write.
+ */
 static gboolean
 check_bytes(DpsMedium *self, uint64_t start, GPtrArray *edits, guint n_done, GError **error)
 {
-	DpsRegion region = dps_medium_get_region(self);
+	const DpsEdit *last = g_ptr_array_index(edits, edits->len - 1);
 
-	for (guint i = 0; i < edits->len; i++) {
-		const DpsEdit *edit = g_ptr_array_index(edits, i);
-		g_autofree uint8_t *now = g_malloc(edit->size);
-		g_autofree uint8_t *wanted = g_malloc(edit->size);
+	for (guint pass = 0; pass < 2; pass++)
+		for (guint i = 0; i < edits->len; i++) {
+			const DpsEdit *edit = g_ptr_array_index(edits, i);
 
-		if (!dps_region_read(&region, start + edit->offset, now, edit->size, error)) {
-			dps_prefix_error(error, "%s: %s: ", self->path, edit->what);
-			return FALSE;
+			if ((edit->offset == last->offset) != (pass == 1) ||
+			    is_still_to_be_left(edits, i, n_done))
+				continue;
+			if (!check_edit(self, start, edits, i, n_done, error))
+				return FALSE;
 		}
-		expect_bytes(edits, i, n_done, now, wanted);
-		if (memcmp(now, wanted, edit->size) == 0)
-			continue;
-		if (i < n_done)
-			return throw_lost(self, edit, now, error);
-		return dps_throw(error, DPS_ERROR_CHANGED,
-				 "%s: %s: changed since it was read: another program wrote to it%s",
-				 self->path, edit->what,
-				 n_done == 0 ? ": nothing was written, try again" : "");
-	}
 	return TRUE;
 }
 
