@@ -107,7 +107,15 @@ restrict_files(const char *path)
 {
 	/* Character sets and locales, which the C library loads when they are asked for; and what
 	 * hash tables are seeded with. */
-	static const char *const libraries[] = { "/usr", "/lib", "/lib64", "/dev/urandom" };
+	static const char *const libraries[] = {
+		"/usr",
+		"/lib",
+		"/lib64",
+		"/dev/urandom",
+#if SANDBOX_HAS_SANITIZER
+		"/proc",
+#endif
+	};
 	long version = get_landlock_version();
 	/* Of the first version, so that older kernels take it. */
 	uint64_t handled[1] = { get_all_rights(version) };
@@ -254,6 +262,15 @@ static const int calls[] = {
 	__NR_prlimit64,
 	__NR_prctl,
 	__NR_personality,
+	/* Leaks are looked for by a process that stops this one. */
+	__NR_clone,
+	__NR_ptrace,
+	__NR_wait4,
+	__NR_getppid,
+	__NR_kill,
+#ifdef __NR_getdents
+	__NR_getdents,
+#endif
 #endif
 };
 
