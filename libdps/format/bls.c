@@ -310,6 +310,8 @@ dps_bls_entry_parse(const char *file_name, const char *text, size_t size)
 	char *key, *value;
 
 	size = MIN(size, DPS_BLS_MAX_FILE_SIZE);
+	if (size == 0)
+		text = ""; /* an empty file may have no bytes to point at */
 	if (memchr(text, '\0', size) || !g_utf8_validate(text, (gssize)size, NULL))
 		dps_bls_problems_add(entry->problems, DPS_BLS_PROBLEM_NOT_TEXT, 0,
 				     "the file is no UTF-8 text");

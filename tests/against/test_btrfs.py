@@ -12,6 +12,7 @@ from pathlib import Path
 import btrfs_image as image
 import makedisk
 import pytest
+import sanitizers
 
 pytestmark = pytest.mark.skipif(
     image.why_not() is not None, reason=f"SKIP: {image.why_not()}"
@@ -420,7 +421,7 @@ def test_show_reads_little(tmp_path: Path) -> None:
         make_files(top)
     result = subprocess.run(
         ["strace", "-e", "trace=pread64", image.TOOL, path, "0", "list"],
-        capture_output=True, text=True,
+        capture_output=True, text=True, env={**os.environ, **sanitizers.without_leaks()},
     )
     sizes = [int(line.rsplit("=", 1)[1]) for line in result.stderr.splitlines() if "pread64" in line]
     assert 0 < sum(sizes) < 256 << 10

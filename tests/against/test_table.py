@@ -21,6 +21,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 import makedisk  # noqa: E402
+import sanitizers  # noqa: E402
 
 TOOL = os.environ["TABLE_TOOL"]
 ENV = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
@@ -30,8 +31,9 @@ ESP = "c12a7328-f81f-11d2-ba4b-00a0c93ec93b"
 
 
 def run(*words: object, code: int | None = 0, **options: object) -> subprocess.CompletedProcess[str]:
+    env = {**ENV, **sanitizers.without_leaks()} if words[0] == "strace" else ENV
     done = subprocess.run(
-        [str(w) for w in words], capture_output=True, text=True, env=ENV, **options
+        [str(w) for w in words], capture_output=True, text=True, env=env, **options
     )  # type: ignore[call-overload]
     if code is not None:
         assert done.returncode == code, f"{words}: {done.stdout}{done.stderr}"
@@ -442,7 +444,8 @@ def test_bombs(tmp_path: Path, size: int, count: int) -> None:
     struct.pack_into("<I", header, 16, zlib.crc32(header[:92]))
     patch(path, 512, bytes(header))
     started = time.monotonic()
-    done = run("prlimit", "--as=300000000", TOOL, "show", path, code=3)
+    limit = [] if sanitizers.is_sanitized(TOOL) else ["prlimit", "--as=300000000"]
+    done = run(*limit, TOOL, "show", path, code=3)
     assert done.stderr.startswith("corrupt:")
     assert time.monotonic() - started < 5
 

@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
+import sanitizers  # noqa: E402
 
 TOOL = os.environ.get("TREE_TOOL", "")
 
@@ -183,7 +187,7 @@ def test_in_a_chroot(disks: list[Disk], tmp_path: Path) -> None:
 
 def test_in_a_chroot_without_proc(disks: list[Disk], tmp_path: Path) -> None:
     script = INSTALL + PREPARE_CHROOT + "umount $T/proc; exec >&3; chroot $T /tmp/tool /"
-    answer = scenario(script, **names(disks, tmp_path))
+    answer = scenario(script, **sanitizers.without_leaks(), **names(disks, tmp_path))
     assert answer.verdict() == ["disk", disks[0].node]
     assert answer.mounts()["/"][1:3] == ["256", "root"]
 

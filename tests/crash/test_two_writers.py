@@ -16,6 +16,7 @@ import faults
 import makedisk
 import pytest
 import replay
+import sanitizers
 from commands import DPS_TAG, ENV, HOME, NEW, OLD, Disk
 from makedisk import digest
 
@@ -30,13 +31,13 @@ def disk(tmp_path: Path) -> Disk:
     return commands.make(tmp_path / "work", "table", 512)
 
 
-def start(*words: object) -> subprocess.Popen[str]:
+def start(*words: object, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [str(w) for w in words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=ENV,
+        env={**ENV, **env},
         stdin=subprocess.DEVNULL,
     )
 
@@ -231,7 +232,7 @@ def test_changed_between_plan_and_write(disk: Disk, command: str) -> None:
     # The cache is dropped once more just before the table is compared with the plan.
     files = {p: p.read_bytes() for p in disk.path.parent.iterdir()}
     watch = ["strace", "-f", "-o", trace, "-e", "trace=fadvise64,pwrite64"]
-    seen = commands.run(*watch, *words)
+    seen = commands.run(*watch, *words, env=sanitizers.without_leaks())
     if not trace.exists() or "pwrite64(" not in trace.read_text():
         pytest.skip(f"SKIP: strace cannot trace here: {seen.stderr}")
     n = trace.read_text().split("pwrite64(", 1)[0].count("fadvise64(")
@@ -240,7 +241,8 @@ def test_changed_between_plan_and_write(disk: Disk, command: str) -> None:
         path.unlink()
     for path, data in files.items():
         path.write_bytes(data)
-    process = start(*watch, "-e", f"inject=fadvise64:delay_enter=1500000:when={n}", *words)
+    hold = ["-e", f"inject=fadvise64:delay_enter=1500000:when={n}"]
+    process = start(*watch, *hold, *words, **sanitizers.without_leaks())
     deadline = time.monotonic() + 20
     while process.poll() is None and time.monotonic() < deadline:
         if trace.exists() and trace.read_text().count("fadvise64(") == n:

@@ -87,7 +87,11 @@ def run(*command, **more):
 
 
 def umount(place):
-    """Unmounts; whoever looks at all mounts (a dps-tag of another test) keeps one busy for a moment."""
+    """Unmounts; whoever looks at all mounts (a dps-tag of another test) keeps one busy for a moment.
+
+    Written out before: a mount namespace that another test just made holds the mount for longer.
+    """
+    subprocess.run(["sync", "--file-system", place], env=path_of_tools(), capture_output=True)
     for _ in range(100):
         if subprocess.run(["umount", place], env=path_of_tools(), capture_output=True).returncode == 0:
             return

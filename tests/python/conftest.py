@@ -17,6 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 
 import makedisk
 
+# The sanitizer is loaded; programs that are called here have one of their own, or want none.
+if "DPS_SANITIZER" in os.environ:
+    os.environ.pop("LD_PRELOAD", None)
+
 
 @pytest.fixture(scope="session")
 def simple_template(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -108,7 +108,7 @@ put_journal(Fixture *self, const GByteArray *bytes, gsize size)
 static void
 put_image(Fixture *self, off_t at, char value, size_t size)
 {
-	g_autofree char *bytes = g_malloc(size);
+	g_autofree char *bytes = g_malloc(size + 1); /* never NULL */
 	int fd = open(self->image, O_WRONLY | O_CLOEXEC);
 
 	memset(bytes, value, size);
