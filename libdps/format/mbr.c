@@ -23,7 +23,7 @@ dps_mbr_read(const DpsRegion *disk, DpsMbrPartition out[DPS_MBR_N_PRIMARY])
 		return FALSE;
 
 	for (guint i = 0; i < DPS_MBR_N_PRIMARY; i++) {
-		const uint8_t *record = sector + RECORDS + i * RECORD_SIZE;
+		const uint8_t *record = sector + RECORDS + (size_t)i * RECORD_SIZE;
 		uint64_t start = (uint64_t)dps_load_le32(record + RECORD_START) * SECTOR_SIZE;
 		uint64_t size = (uint64_t)dps_load_le32(record + RECORD_SECTORS) * SECTOR_SIZE;
 

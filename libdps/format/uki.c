@@ -542,11 +542,11 @@ find_builder(Reading *reading)
 		builder = tell_shims_apart(reading);
 	/* Upstream's version counts: what it can do is told by it. */
 	else if ((version = get_sbat_version(uki, versions, "grub", FALSE)))
-		builder = DPS_EFI_BUILDER_GRUB;
+		builder = DPS_EFI_BUILDER_GRUB; /* NOLINT(bugprone-branch-clone): order */
 	else if ((version = get_sbat_version(uki, versions, "fwupd-efi", FALSE)))
 		builder = DPS_EFI_BUILDER_FWUPD;
 	/* Built without .sbat: grub-mkimage puts its modules into a section of this name. */
-	else if (dps_pe_find_section(&uki->pe, "mods", 0)) /* NOLINT(bugprone-branch-clone) */
+	else if (dps_pe_find_section(&uki->pe, "mods", 0))
 		builder = DPS_EFI_BUILDER_GRUB;
 	else if (!uki->has_linux && uki->kernel.kind == DPS_KERNEL_EFI_STUB) {
 		builder = DPS_EFI_BUILDER_LINUX;

@@ -49,12 +49,12 @@ DpsFiles *dps_image_open_files(DpsPartition *partition, uint64_t subvolume_id, i
 /**
  * dps_image_open_tree:
  * @disk: a disk
- * @partition: the number of one of its partitions
+ * @number: that of one of its partitions
  * @error: %DPS_ERROR_NOT_FOUND: no os-release in it; %DPS_ERROR_UNSUPPORTED: it cannot be read here
  *
  * Returns: (transfer full): the tree in that partition, %NULL on failure
  */
-DpsTree *dps_image_open_tree(DpsDisk *disk, guint partition, GError **error);
+DpsTree *dps_image_open_tree(DpsDisk *disk, guint number, GError **error);
 
 /**
  * dps_image_find_arch:
