@@ -365,8 +365,8 @@ def test_versions_compare_as_systemd_analyze_does(tmp_path: pathlib.Path) -> Non
     if not analyze:
         pytest.skip("SKIP: no systemd-analyze here")
     labels = [label for label in LABELS if label]
-    for left in labels[:3]:
-        for right in labels[3:]:
+    for left in labels[2:4]:
+        for right in labels[4:]:
             done = subprocess.run([analyze, "compare-versions", left, "lt", right], check=False, capture_output=True)
             if done.returncode > 1:
                 pytest.skip("SKIP: systemd-analyze compare-versions has other words here")
