@@ -5,8 +5,10 @@
 #include "format/btrfs-edit.h"
 #include "format/btrfs-subvolumes.h"
 #include "ground/bytes.h"
+#include "watch.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static uint64_t
 read_default(const DpsRegion *region)
@@ -590,6 +592,107 @@ test_broken_medium(void)
 	}
 }
 
+/* The image in a file, that others can write to. */
+static int
+put_in_file(const BtrfsImage *image)
+{
+	static const uint8_t zeros[4096];
+	g_autofree char *path = NULL;
+	int fd = g_file_open_tmp("dps-btrfs-XXXXXX", &path, NULL);
+
+	g_assert_cmpint(ftruncate(fd, (off_t)image->size), ==, 0);
+	for (uint64_t at = 0; at < image->size; at += sizeof(zeros))
+		if (memcmp(image->bytes + at, zeros, sizeof(zeros)) != 0)
+			g_assert_cmpint(pwrite(fd, image->bytes + at, sizeof(zeros), (off_t)at), ==,
+					sizeof(zeros));
+	unlink(path);
+	return fd;
+}
+
+typedef struct {
+	const BtrfsImage *image;
+	int fd;
+} Open;
+
+static void
+spoil_leaf(void *data)
+{
+	const Open *open = data;
+
+	for (guint i = 0; i < open->image->n_copies; i++)
+		g_assert_cmpint(pwrite(open->fd, "spoilt", 6, (off_t)open->image->roots[i] + 200),
+				==, 6);
+}
+
+/* The leaf goes bad, in all copies, before any one of the reads. */
+static void
+test_spoilt_meanwhile(void)
+{
+	BtrfsImage image = { .n_copies = 2, .default_id = 5 };
+
+	btrfs_image_make(&image);
+	for (guint nth = 1; nth < 60; nth++) {
+		Open open = { &image, put_in_file(&image) };
+		DpsRegion region = dps_region_over_fd(open.fd, 0, image.size);
+		g_autoptr(GError) error = NULL;
+		g_auto(DpsBtrfsEdit) edit = { NULL };
+		gboolean good;
+
+		watch_start();
+		watch_before("read", nth, spoil_leaf, &open);
+		good = dps_btrfs_edit_default(&region, 256, &edit, &error);
+		g_free(watch_stop());
+		g_assert_cmpint(good, ==, error == NULL);
+		close(open.fd);
+	}
+	btrfs_image_clear(&image);
+}
+
+/* Healed without a change: the entry keeps the bytes that it has in the good copy. */
+static void
+test_healing_changes_nothing(void)
+{
+	BtrfsImage image = { .n_copies = 2, .default_id = 5, .default_offset = UINT64_MAX };
+	g_autofree uint8_t *leaf = NULL;
+
+	btrfs_image_make(&image);
+	leaf = g_memdup2(image.bytes + image.roots[0], image.node_size);
+	image.bytes[image.roots[1] + 200] ^= 1;
+	finish(&image, 5);
+	for (guint i = 0; i < 2; i++)
+		g_assert_cmpmem(image.bytes + image.roots[i], image.node_size, leaf,
+				image.node_size);
+	btrfs_image_clear(&image);
+}
+
+/* An entry in the leaf's first sector: its checksum is there too, and one write does it. */
+static void
+test_first_sector(void)
+{
+	BtrfsImage image = { .n_copies = 1, .default_id = 5, .node_size = 4096 };
+	g_auto(DpsBtrfsEdit) edit = { NULL };
+	const DpsEdit *last;
+	uint8_t transid[8], *item;
+
+	btrfs_image_make(&image);
+	/* The data of an item may be anywhere behind the items: here in the room that is left. */
+	item = btrfs_image_find_item(&image, image.roots[0], 6, DPS_BTRFS_DIR_ITEM);
+	memcpy(image.bytes + image.roots[0] + 490,
+	       image.bytes + image.roots[0] + image.default_entry, 37);
+	dps_store_le32(item + 17, 490 - 101);
+	btrfs_image_sum_leaf(&image, image.roots);
+	memcpy(transid, image.bytes + image.roots[0] + 490 + 17, 8);
+	edit = compute(&image, 256);
+	g_assert_null(edit.note);
+	g_assert_false(edit.needs_journal);
+	last = g_ptr_array_index(edit.edits, edit.edits->len - 1);
+	g_assert_cmpuint(last->offset, ==, image.roots[0]);
+	g_assert_cmpuint(last->size, ==, 512);
+	finish(&image, 256);
+	g_assert_cmpmem(image.bytes + image.roots[0] + 490 + 17, 8, transid, 8);
+	btrfs_image_clear(&image);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -604,5 +707,8 @@ main(int argc, char **argv)
 	g_test_add_func("/btrfs-edit/super-copies", test_super_copies);
 	g_test_add_func("/btrfs-edit/healing", test_healing);
 	g_test_add_func("/btrfs-edit/copies-contradict", test_copies_contradict);
+	g_test_add_func("/btrfs-edit/spoilt-meanwhile", test_spoilt_meanwhile);
+	g_test_add_func("/btrfs-edit/healing-changes-nothing", test_healing_changes_nothing);
+	g_test_add_func("/btrfs-edit/first-sector", test_first_sector);
 	return g_test_run();
 }

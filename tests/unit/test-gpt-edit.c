@@ -155,6 +155,22 @@ test_flip(void)
 	}
 }
 
+/* Cut off again behind each of the steps that finish it; the disk is left as it was. */
+static void
+assert_always_readable(TestDisk *disk, GPtrArray *edits)
+{
+	g_autofree uint8_t *before = g_memdup2(disk->bytes, disk->size);
+	gboolean was_new = kernel_sees_new(disk);
+
+	for (guint n = 1; n <= edits->len; n++) {
+		memcpy(disk->bytes, before, disk->size);
+		apply(disk, edits, n);
+		g_assert_true(kernel_sees_new(disk) || !was_new);
+		was_new = kernel_sees_new(disk);
+	}
+	memcpy(disk->bytes, before, disk->size);
+}
+
 /* After each step, and with each write torn at each sector: old or new, and a re-run finishes. */
 static void
 test_cut_off(void)
@@ -194,6 +210,8 @@ test_cut_off(void)
 				g_clear_pointer(&repairs, g_free);
 
 				rest = edit(&disk, changes, FALSE, &repairs);
+				if (part == 0)
+					assert_always_readable(&disk, rest);
 				apply(&disk, rest, rest->len);
 				g_assert_cmpmem(disk.bytes, disk.size, after, disk.size);
 			}
@@ -405,6 +423,7 @@ test_bad_changes(void)
 		const char *label;
 		gboolean null_type;
 		gint code;
+		const char *says;
 	} rows[] = {
 		{ "not-used", 3, 0, "x", FALSE, DPS_ERROR_NOT_FOUND },
 		{ "zero", 0, 0, "x", FALSE, DPS_ERROR_NOT_FOUND },
@@ -415,7 +434,7 @@ test_bad_changes(void)
 		  DPS_ERROR_INVALID },
 		{ "37-units-by-pair", 1, 0, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\xf0\x9f\x92\xbe",
 		  FALSE, DPS_ERROR_INVALID },
-		{ "no-utf8", 1, 0, "\xff", FALSE, DPS_ERROR_INVALID },
+		{ "no-utf8", 1, 0, "\xff", FALSE, DPS_ERROR_INVALID, "not UTF-8" },
 		{ "overlapping", 5, 0, "x", FALSE, DPS_ERROR_REFUSED },
 	};
 	g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
@@ -442,8 +461,130 @@ test_bad_changes(void)
 		g_test_message("%s", rows[i].name);
 		g_assert_false(dps_gpt_edit(gpt, changes, FALSE, &edits, &repairs, &error));
 		g_assert_error(error, DPS_ERROR, rows[i].code);
+		g_assert_true(!rows[i].says || strstr(error->message, rows[i].says));
 		g_assert_null(edits);
 		g_assert_null(repairs);
+	}
+}
+
+/* Of a longer name nothing is left; 36 units are not too many. */
+static void
+test_names(void)
+{
+	static const char *names[] = { "x", "", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+		g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+		g_autoptr(GPtrArray) changes =
+			g_ptr_array_new_with_free_func((GDestroyNotify)dps_gpt_entry_change_free);
+		DpsGptEntryChange *change = dps_gpt_entry_change_new(1);
+		g_autoptr(GPtrArray) edits = NULL;
+		g_autofree char *none = NULL;
+		uint8_t wanted[72] = { 0 };
+
+		change->set_name = TRUE;
+		change->name = g_strdup(names[i]);
+		g_ptr_array_add(changes, change);
+		for (size_t at = 0; names[i][at]; at++)
+			wanted[2 * at] = (uint8_t)names[i][at];
+		edits = edit(&disk, changes, FALSE, &none);
+		apply(&disk, edits, edits->len);
+		g_assert_cmpmem(disk.bytes + 1024 + 56, 72, wanted, 72);
+	}
+}
+
+/* Cut off and grown, and the backup that sfdisk made then is bad: both are told. */
+static void
+test_two_repairs(void)
+{
+	g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+	g_autoptr(GPtrArray) changes = make_changes();
+	g_autoptr(GPtrArray) edits = edit(&disk, changes, FALSE, &(char *){ NULL });
+	g_autoptr(GPtrArray) rest = NULL;
+	g_autofree char *repairs = NULL;
+
+	apply(&disk, edits, 3);
+	disk.bytes[2047 * 512 + 60] ^= 0x40;
+	rest = edit(&disk, changes, FALSE, &repairs);
+	g_assert_nonnull(strstr(repairs, "instead of 2; the backup table is bad ("));
+	apply(&disk, rest, rest->len);
+	assert_is_new(&disk);
+}
+
+/* A bad backup that cannot be made anew where it belongs: nothing is written. */
+static void
+test_no_place_for_backup(void)
+{
+	static const struct {
+		uint64_t alternate_lba, last_usable_lba;
+		const char *says;
+	} rows[] = {
+		{ 2048, 2014, "it belongs in sector 2048, and the disk has 2048" },
+		{ 2000, 2000, "inside of the usable area" },
+		{ 2032, 2000, "no room for its entries" },
+		{ 2047, 2015, "no room for its entries" },
+		{ 2047, 2014, NULL },
+		{ 2033, 2000, NULL },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+		g_autoptr(GPtrArray) changes = make_changes();
+		g_autoptr(GPtrArray) edits = NULL;
+		g_autofree char *repairs = NULL;
+		g_autoptr(DpsGpt) gpt = NULL;
+		g_autoptr(GError) error = NULL;
+
+		dps_store_le64(disk.bytes + 512 + 32, rows[i].alternate_lba);
+		dps_store_le64(disk.bytes + 512 + 48, rows[i].last_usable_lba);
+		test_disk_seal(&disk, 1);
+		disk.bytes[2047 * 512] ^= 1;
+		gpt = read_table(&disk);
+		g_test_message("%u", i);
+		if (!rows[i].says) {
+			g_assert_true(dps_gpt_edit(gpt, changes, FALSE, &edits, &repairs, &error));
+			apply(&disk, edits, edits->len);
+			assert_is_new(&disk);
+			continue;
+		}
+		g_assert_false(dps_gpt_edit(gpt, changes, FALSE, &edits, &repairs, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+		g_assert_nonnull(strstr(error->message, "sgdisk --move-second-header"));
+		g_assert_nonnull(strstr(error->message, rows[i].says));
+		g_assert_null(edits);
+	}
+}
+
+/* A good backup whose header says otherwise in one field is made anew from the primary. */
+static void
+test_backup_that_differs(void)
+{
+	static const struct {
+		const char *name;
+		size_t at; /* in the backup's header */
+		uint8_t to;
+	} rows[] = {
+		{ "disk-guid", 56, 0x99 },
+		{ "first-usable", 40, 35 },
+		{ "last-usable", 48, 0xc0 },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+		g_auto(TestDisk) good = test_disk_new(512, 128, 128);
+		g_autoptr(GPtrArray) changes = make_changes();
+		g_autoptr(GPtrArray) edits = NULL, wanted = NULL;
+		g_autofree char *repairs = NULL, *none = NULL;
+
+		g_test_message("%s", rows[i].name);
+		disk.bytes[2047 * 512 + rows[i].at] = rows[i].to;
+		test_disk_seal(&disk, 2047);
+		edits = edit(&disk, changes, FALSE, &repairs);
+		g_assert_nonnull(strstr(repairs, "differs from the primary"));
+		apply(&disk, edits, edits->len);
+		wanted = edit(&good, changes, FALSE, &none);
+		apply(&good, wanted, wanted->len);
+		g_assert_cmpmem(disk.bytes, disk.size, good.bytes, good.size);
 	}
 }
 
@@ -460,5 +601,9 @@ main(int argc, char **argv)
 	g_test_add_func("/gpt-edit/moved-array", test_moved_array);
 	g_test_add_func("/gpt-edit/array-over-its-home", test_array_over_its_home);
 	g_test_add_func("/gpt-edit/bad-changes", test_bad_changes);
+	g_test_add_func("/gpt-edit/names", test_names);
+	g_test_add_func("/gpt-edit/two-repairs", test_two_repairs);
+	g_test_add_func("/gpt-edit/no-place-for-backup", test_no_place_for_backup);
+	g_test_add_func("/gpt-edit/backup-that-differs", test_backup_that_differs);
 	return g_test_run();
 }

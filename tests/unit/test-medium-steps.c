@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ground/error.h"
+#include "target/medium.h"
+#include "watch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define SIZE 8192
+
+/* A file of SIZE bytes, each its own offset modulo 251. */
+typedef struct {
+	char *dir, *path;
+} Fixture;
+
+static void
+set_up(Fixture *fixture, gconstpointer data)
+{
+	g_autofree uint8_t *bytes = g_malloc(SIZE);
+
+	for (size_t i = 0; i < SIZE; i++)
+		bytes[i] = (uint8_t)(i % 251);
+	fixture->dir = g_dir_make_tmp("dps-medium-XXXXXX", NULL);
+	fixture->path = g_build_filename(fixture->dir, "disk.raw", NULL);
+	g_assert_true(g_file_set_contents(fixture->path, (char *)bytes, SIZE, NULL));
+}
+
+static void
+tear_down(Fixture *fixture, gconstpointer data)
+{
+	g_unlink(fixture->path);
+	g_rmdir(fixture->dir);
+	g_free(fixture->path);
+	g_free(fixture->dir);
+}
+
+static GBytes *
+get_bytes(Fixture *fixture)
+{
+	char *bytes;
+	gsize size;
+
+	g_assert_true(g_file_get_contents(fixture->path, &bytes, &size, NULL));
+	return g_bytes_new_take(bytes, size);
+}
+
+/* An edit that makes all of @size bytes into @to; the old bytes are those of the fixture. */
+static void
+add_edit(GPtrArray *edits, uint64_t offset, size_t size, uint8_t from_edit, uint8_t to)
+{
+	g_autofree uint8_t *old_bytes = g_malloc(size);
+	g_autofree uint8_t *new_bytes = g_malloc(size);
+
+	for (size_t i = 0; i < size; i++)
+		old_bytes[i] = from_edit ? from_edit : (uint8_t)((offset + i) % 251);
+	memset(new_bytes, to, size);
+	g_ptr_array_add(edits, dps_edit_new(offset, old_bytes, new_bytes, size, "test bytes"));
+}
+
+/* Three edits, the last one over the first. */
+static GPtrArray *
+make_edits(void)
+{
+	GPtrArray *edits = dps_edit_list_new();
+
+	add_edit(edits, 1000, 512, 0, 0xa1);
+	add_edit(edits, 4000, 200, 0, 0xa2);
+	add_edit(edits, 1100, 10, 0xa1, 0xa3);
+	return edits;
+}
+
+/* Each write is on the medium before the next one starts, forth and back. */
+static void
+test_flushes(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	g_autofree char *forth = NULL, *back = NULL;
+	static const char *wanted = "write disk.raw, flush disk.raw, write disk.raw, "
+				    "flush disk.raw, write disk.raw, flush disk.raw";
+
+	watch_start();
+	g_assert_true(dps_medium_write_edits(medium, 0, edits, NULL, &error));
+	forth = watch_stop();
+	g_assert_cmpstr(forth, ==, wanted);
+
+	watch_start();
+	g_assert_true(dps_medium_put_back(medium, 0, edits, edits->len, &error));
+	back = watch_stop();
+	g_assert_cmpstr(back, ==, wanted);
+}
+
+/* What becomes of a write when a call fails: an error that says so, or nothing at all. */
+static void
+test_faults(Fixture *fixture, gconstpointer data)
+{
+	static const struct {
+		const char *call;
+		guint nth;
+		WatchFate fate;
+		int errnum;
+		gint code; /* 0: it does not matter */
+		guint done;
+		const char *says;
+	} rows[] = {
+		{ "write", 1, WATCH_FAIL, EIO, DPS_ERROR_IO, 0, "step 1 of 3: " },
+		{ "write", 2, WATCH_FAIL, EIO, DPS_ERROR_IO, 1, "step 2 of 3: " },
+		{ "write", 3, WATCH_EMPTY, 0, DPS_ERROR_IO, 2, "write" },
+		{ "write", 2, WATCH_FAIL, EINTR, 0, 3, NULL },
+		{ "write", 1, WATCH_SHORT, 0, 0, 3, NULL },
+		/* seen before the next step */
+		{ "write", 2, WATCH_LIE, 0, DPS_ERROR_IO, 2, "gives others back" },
+		{ "write", 3, WATCH_LIE, 0, DPS_ERROR_IO, 3, "gives others back" },
+		{ "flush", 1, WATCH_FAIL, EIO, DPS_ERROR_IO, 0, "flush" },
+		{ "flush", 3, WATCH_FAIL, EIO, DPS_ERROR_IO, 2, "flush" },
+		{ "flush", 2, WATCH_FAIL, EINTR, 0, 3, NULL },
+		{ "read", 1, WATCH_FAIL, EIO, DPS_ERROR_IO, 0, "test bytes: " },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+		g_autoptr(GPtrArray) edits = make_edits();
+		g_autoptr(DpsMedium) medium =
+			dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+		g_autoptr(GBytes) before = get_bytes(fixture);
+		g_autoptr(GBytes) after = NULL;
+		guint done = 99;
+		gboolean good;
+
+		g_test_message("%s %u", rows[i].call, rows[i].nth);
+		watch_start();
+		watch_fail(rows[i].call, rows[i].nth, rows[i].fate, rows[i].errnum);
+		good = dps_medium_write_edits(medium, 0, edits, &done, &error);
+		g_assert_cmpuint(watch_get_n_met(), >=, 1);
+		g_free(watch_stop());
+
+		g_assert_cmpuint(done, ==, rows[i].done);
+		g_assert_cmpint(good, ==, rows[i].code == 0);
+		if (rows[i].code) {
+			g_assert_error(error, DPS_ERROR, rows[i].code);
+			g_assert_nonnull(strstr(error->message, rows[i].says));
+			g_clear_error(&error);
+		}
+		g_assert_true(dps_medium_put_back(medium, 0, edits, done, &error));
+		g_assert_no_error(error);
+		after = get_bytes(fixture);
+		g_assert_true(g_bytes_equal(before, after));
+	}
+}
+
+/* Reads past the cache fail, and so do those through it. */
+static void
+test_unreadable(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	g_autoptr(GError) back_error = NULL;
+	guint done;
+
+	g_assert_true(dps_medium_write_edits(medium, 0, edits, &done, NULL));
+	watch_start();
+	watch_fail("read", 0, WATCH_FAIL, EIO);
+	g_assert_false(dps_medium_put_back(medium, 0, edits, done, &back_error));
+	g_free(watch_stop());
+	g_assert_error(back_error, DPS_ERROR, DPS_ERROR_IO);
+	g_assert_nonnull(strstr(back_error->message, "put back"));
+}
+
+/* Nothing of it is on the medium, and each step back says so. */
+static void
+test_put_back_faults(Fixture *fixture, gconstpointer data)
+{
+	static const struct {
+		const char *call;
+		guint nth;
+		WatchFate fate;
+		const char *says;
+	} rows[] = {
+		{ "write", 1, WATCH_FAIL, "write" },
+		{ "write", 3, WATCH_FAIL, "write" },
+		{ "flush", 2, WATCH_FAIL, "flush" },
+		{ "write", 2, WATCH_LIE, "put back: the medium took the bytes and gives others" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GPtrArray) edits = make_edits();
+		g_autoptr(DpsMedium) medium =
+			dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+		g_autoptr(GError) error = NULL;
+		guint done;
+
+		g_assert_true(dps_medium_write_edits(medium, 0, edits, &done, NULL));
+		watch_start();
+		watch_fail(rows[i].call, rows[i].nth, rows[i].fate, EIO);
+		g_assert_false(dps_medium_put_back(medium, 0, edits, done, &error));
+		g_assert_cmpuint(watch_get_n_met(), ==, 1);
+		g_free(watch_stop());
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+		g_assert_nonnull(strstr(error->message, rows[i].says));
+		g_assert_nonnull(strstr(error->message, "put back: "));
+		g_assert_true(dps_medium_put_back(medium, 0, edits, done, NULL));
+	}
+}
+
+/* A table at the very end of the medium, whatever its size. */
+static void
+test_last_bytes(Fixture *fixture, gconstpointer data)
+{
+	static const gsize sizes[] = { 1, 511, 512, 4096, 4097, 8191, 8192 };
+
+	for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
+		g_autoptr(GPtrArray) edits = dps_edit_list_new();
+		g_autoptr(DpsMedium) medium =
+			dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+		g_autoptr(GError) error = NULL;
+
+		add_edit(edits, SIZE - sizes[i], sizes[i], 0, 0xa1);
+		g_assert_true(dps_medium_write_edits(medium, 0, edits, NULL, &error));
+		g_assert_no_error(error);
+		g_assert_true(dps_medium_put_back(medium, 0, edits, 1, &error));
+		g_assert_no_error(error);
+	}
+}
+
+static void
+grow_foreign_byte(void *data)
+{
+	int fd = open(data, O_WRONLY | O_CLOEXEC);
+
+	g_assert_cmpint(pwrite(fd, "!", 1, 1511), ==, 1);
+	close(fd);
+}
+
+/* The last byte of an edit is compared too: before it is written, behind it, and on the way back.
+ */
+static void
+test_last_byte_is_compared(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GPtrArray) edits = dps_edit_list_new();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	g_autoptr(GError) error = NULL;
+	guint done;
+
+	add_edit(edits, 1000, 512, 0, 0xa1);
+	watch_start();
+	watch_before("flush", 1, grow_foreign_byte, fixture->path);
+	g_assert_false(dps_medium_write_edits(medium, 0, edits, &done, &error));
+	g_free(watch_stop());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	g_clear_error(&error);
+
+	g_assert_false(dps_medium_put_back(medium, 0, edits, done, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	g_clear_error(&error);
+	g_assert_false(dps_medium_write_edits(medium, 0, edits, &done, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	g_assert_cmpuint(done, ==, 0);
+}
+
+int
+main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+#define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
+	ADD("/medium-steps/flushes", test_flushes);
+	ADD("/medium-steps/faults", test_faults);
+	ADD("/medium-steps/unreadable", test_unreadable);
+	ADD("/medium-steps/put-back-faults", test_put_back_faults);
+	ADD("/medium-steps/last-bytes", test_last_bytes);
+	ADD("/medium-steps/last-byte-is-compared", test_last_byte_is_compared);
+#undef ADD
+	return g_test_run();
+}
