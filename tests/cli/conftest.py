@@ -25,7 +25,7 @@ from makedisk import NOBODY  # noqa: E402, F401
 
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm", "HOME": "/"}
 ENVIRONMENT.update({name: value for name, value in os.environ.items()
-                    if name.startswith(("ASAN_", "UBSAN_", "LSAN_", "LD_LIBRARY_PATH"))})
+                    if name.startswith(("ASAN_", "UBSAN_", "LSAN_", "LD_LIBRARY_PATH", "DPS_MUTANT"))})
 
 
 class Result:
