@@ -353,7 +353,7 @@ end_by_signal(Run *run, int signal)
 	progress_end(&run->progress);
 
 	/* As if it had never been held back: who started us sees by what we ended. */
-	raise(signal);
+	(void)raise(signal);
 	sigemptyset(&one);
 	sigaddset(&one, signal);
 	sigprocmask(SIG_UNBLOCK, &one, NULL);

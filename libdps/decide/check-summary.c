@@ -182,7 +182,8 @@ summarise_partition(DpsCheck *check, guint number, const GArray *entries,
 	g_autoptr(GPtrArray) paths = g_ptr_array_new();
 
 	for (guint i = 0; i < entries->len; i++) {
-		char *text = describe_versions(discoveries + i * dps_discover_n_versions, number);
+		char *text =
+			describe_versions(discoveries + (gsize)i * dps_discover_n_versions, number);
 
 		if (g_ptr_array_find_with_equal_func(texts, text, g_str_equal, NULL)) {
 			g_free(text);

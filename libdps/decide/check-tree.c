@@ -69,7 +69,7 @@ check_var_partuuid_mismatch(DpsCheck *check)
 	if (!id || !dps_derive_var(id, &guid, NULL))
 		return;
 	var = get_var(check, &guid);
-	if (dps_guid_equal(&guid, &var->guid))
+	if (!var || dps_guid_equal(&guid, &var->guid))
 		return;
 
 	dps_guid_to_string(&guid, expected);
