@@ -40,10 +40,10 @@ ASSIGNMENTS = {"=", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "<<=", ">>="
 OTHER_BOUND = {"<": "<=", "<=": "<", ">": ">=", ">=": ">"}
 
 # What they change is a message, or nothing that runs: no mutants inside.
-SPEECH = re.compile(r"dps_throw\w*|g_prefix_error|g_\w*printf|\w*printf|g_auto\w*|sizeof|G_STATIC_ASSERT|g_assert\w*")
+SPEECH = re.compile(r"dps_throw\w*|(g|dps)_prefix_error|g_\w*printf|\w*printf|g_auto\w*|sizeof|G_STATIC_ASSERT|g_assert\w*")
 # A leak, which the sanitizers see (./dev asan), and an assertion that is not there change no result.
 RELEASES = re.compile(r"g_free|close|close_fd|closedir|free|va_\w+|json_decref|g_assert\w*|g_return_\w+|g_clear_\w+"
-                      r"|\w+_(unref|free|cleanup|clear)|g_prefix_error|g_checksum_free")
+                      r"|\w+_(unref|free|cleanup|clear)|(g|dps)_prefix_error|g_checksum_free")
 # To call one of these and to ignore the answer is the same as not to call it.
 PURE = re.compile(r"mem(cmp|chr)|str\w+|g_str\w*(has|equal|cmp)\w*|g_strcmp0|g_ascii_\w+|S_IS\w+|MIN|MAX|G_N_ELEMENTS|"
                   r"(\w+_)?(is|has|get|can|find|lookup|load|knows)_\w+|\w+_(is|has|get|lookup|equal)(_\w+)?|get_\w+|"
