@@ -227,6 +227,21 @@ def make_btrfs(path, part, fs_uuid, label):
             run("mkfs.btrfs", "-q", "-f", "-U", fs_uuid, *label, "--rootdir", tree, path)
 
 
+def make_btrfs_patiently(path, part, fs_uuid, label):
+    """Another test may have a btrfs of this UUID on a loop device, for seconds."""
+    for _ in range(240):
+        try:
+            with one_at_a_time():
+                make_btrfs(path, part, fs_uuid, label)
+            return
+        except RuntimeError as error:
+            if "non-unique UUID" not in str(error) and "File exists" not in str(error):
+                raise
+            time.sleep(0.5)
+    with one_at_a_time():
+        make_btrfs(path, part, fs_uuid, label)
+
+
 def make_content(path, part, number):
     """Makes a file with what the partition holds."""
     fs_uuid = f"{number:08x}-aaaa-4bbb-8ccc-dddddddddddd"
@@ -245,8 +260,7 @@ def make_content(path, part, number):
             write_tree(tree, part.files)
             run("mkfs.ext4", "-q", "-F", *part.mkfs, "-U", fs_uuid, *label, "-d", tree, path)
     elif part.content == "btrfs":
-        with one_at_a_time():
-            make_btrfs(path, part, fs_uuid, label)
+        make_btrfs_patiently(path, part, fs_uuid, label)
     elif part.content == "xfs":  # 300 MiB and more
         with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
             write_tree(pathlib.Path(tree, "root"), part.files)
