@@ -35,7 +35,7 @@ def installed_fixture(tmp_path):
         loop = makedisk.run("losetup", "--find", "--show", image).strip()
         stack.callback(makedisk.run, "losetup", "--detach", loop)
         makedisk.run("partx", "--add", loop)
-        stack.callback(makedisk.run, "partx", "--delete", loop)
+        stack.callback(makedisk.forget_partitions, loop)
         for number in (1, 2, 3):
             node = pathlib.Path(f"{loop}p{number}")
             if wait_for(node):
@@ -160,7 +160,7 @@ def unmounted_fixture(tmp_path):
         loop = makedisk.run("losetup", "--find", "--show", image).strip()
         stack.callback(makedisk.run, "losetup", "--detach", loop)
         makedisk.run("partx", "--add", loop)
-        stack.callback(makedisk.run, "partx", "--delete", loop)
+        stack.callback(makedisk.forget_partitions, loop)
         for number in (1, 2, 3):
             node = pathlib.Path(f"{loop}p{number}")
             if wait_for(node):
@@ -168,12 +168,16 @@ def unmounted_fixture(tmp_path):
         yield image, loop
 
 
+# What other tests have mounted just now would stay busy for as long as the call takes.
+LET_GO = "sed -n 's,^/dev/loop[^ ]* \\([^ ]*\\) .*,\\1,p' /proc/self/mounts | xargs -r umount --lazy"
+
+
 def call_in_own_mounts(script, *words, after="", **more):
     """A call with mounts of its own, which SCRIPT makes; they go with it."""
     probe = call("--version", prefix=["unshare", "--mount"])
     if probe.status != 0:
         pytest.skip(f"cannot have mounts of its own here: {probe.err}")
-    body = f'set -e\n{script}\nset +e\n"$@"\nstatus=$?\n{after}\nexit $status'
+    body = f'{LET_GO}\nset -e\n{script}\nset +e\n"$@"\nstatus=$?\n{after}\nexit $status'
     return call(*words, prefix=["unshare", "--mount", "sh", "-c", body, "sh"], **more)
 
 

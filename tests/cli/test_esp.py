@@ -84,7 +84,7 @@ def attached(image, nodes):
         stack.callback(makedisk.run, "losetup", "--detach", loop)
         if nodes:
             makedisk.run("partx", "--add", loop)
-            stack.callback(makedisk.run, "partx", "--delete", loop)
+            stack.callback(makedisk.forget_partitions, loop)
             for number in (1, 2):
                 node = pathlib.Path(f"{loop}p{number}")
                 if not node.exists():  # no udev here

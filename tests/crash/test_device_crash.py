@@ -80,7 +80,7 @@ def attached(tmp_path: Path, shape: str) -> Iterator[Device]:
         loop = makedisk.run("losetup", "--find", "--show", image.path).strip()
         stack.callback(makedisk.run, "losetup", "--detach", loop)
         makedisk.run("partx", "--add", loop)
-        stack.callback(makedisk.run, "partx", "--delete", loop)
+        stack.callback(makedisk.forget_partitions, loop)
         node = [node_of(loop, n, stack) for n in OLD][1]
         tree = tmp_path / "tree"
         makedisk.write_tree(tree, makedisk.TREE)

@@ -99,6 +99,18 @@ def umount(place):
     run("umount", place)
 
 
+def forget_partitions(loop):
+    """Takes the partitions of a loop device out of the kernel; busy for a moment as above.
+
+    One that stays there is in the way of whoever gets the device next.
+    """
+    for _ in range(100):
+        if subprocess.run(["partx", "--delete", loop], env=path_of_tools(), capture_output=True).returncode == 0:
+            return
+        time.sleep(0.1)
+    run("partx", "--delete", loop)
+
+
 @functools.lru_cache(maxsize=None)
 def for_everyone(program):
     """A program of the build where every user may run it: a checkout can lie in a home that is its owner's alone.

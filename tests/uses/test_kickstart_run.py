@@ -87,7 +87,7 @@ def target(tmp_path: Path) -> Iterator[Target]:
         loop = makedisk.run("losetup", "--find", "--show", image).strip()
         stack.callback(makedisk.run, "losetup", "--detach", loop)
         makedisk.run("partx", "--add", loop)
-        stack.callback(makedisk.run, "partx", "--delete", loop)
+        stack.callback(makedisk.forget_partitions, loop)
         makedisk.run("mount", "-o", "subvol=root", f"{loop}p3", root)
         stack.callback(makedisk.run, "umount", root)
         make_tree(root)
