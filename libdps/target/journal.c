@@ -275,6 +275,34 @@ is_cut_off(const uint8_t *now, const uint8_t *old_bytes, const uint8_t *new_byte
 	return TRUE;
 }
 
+static int
+compare_offsets(gconstpointer a, gconstpointer b)
+{
+	const DpsEdit *one = *(const DpsEdit *const *)a, *other = *(const DpsEdit *const *)b;
+
+	return (one->offset > other->offset) - (one->offset < other->offset);
+}
+
+/* No run of ours writes a byte twice; such a journal could be written half way, and no further. */
+static gboolean
+is_a_byte_written_twice(GPtrArray *edits)
+{
+	g_autoptr(GPtrArray) sorted = g_ptr_array_new();
+	uint64_t end = 0;
+
+	for (guint i = 0; i < edits->len; i++)
+		g_ptr_array_add(sorted, edits->pdata[i]);
+	g_ptr_array_sort(sorted, compare_offsets);
+	for (guint i = 0; i < sorted->len; i++) {
+		const DpsEdit *edit = sorted->pdata[i];
+
+		if (edit->size > 0 && edit->offset < end)
+			return TRUE;
+		end = MAX(end, edit->offset + edit->size);
+	}
+	return FALSE;
+}
+
 static gboolean
 parse_edits(DpsMedium *medium, const Place *place, const uint8_t *bytes, size_t size,
 	    GPtrArray *edits, GError **error)
@@ -312,7 +340,7 @@ parse_edits(DpsMedium *medium, const Place *place, const uint8_t *bytes, size_t 
 				place->path);
 		g_ptr_array_add(edits, dps_edit_new(offset, now, new_bytes, length, "journal"));
 	}
-	if (edits->len != n || at != size)
+	if (edits->len != n || at != size || is_a_byte_written_twice(edits))
 		return dps_throw(error, DPS_ERROR_CORRUPT, "%s: not what a journal is",
 				 place->path);
 	return TRUE;

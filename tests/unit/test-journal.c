@@ -253,6 +253,13 @@ spoil_old(GByteArray *journal)
 	memset(journal->data + 32 + 16, 'z', 512);
 }
 
+/* The second edit into the middle of the first. */
+static void
+spoil_second(GByteArray *journal)
+{
+	dps_store_le64(journal->data + 32 + 16 + 2 * EDIT_SIZE, FIRST + 512);
+}
+
 /* Journals with a true checksum that must not be followed: they and the image stay. */
 static void
 test_bad_journals(Fixture *self, gconstpointer data)
@@ -267,6 +274,7 @@ test_bad_journals(Fixture *self, gconstpointer data)
 		{ "few", spoil_few, DPS_ERROR_CORRUPT },
 		{ "offset", spoil_offset, DPS_ERROR_CORRUPT },
 		{ "old", spoil_old, DPS_ERROR_CHANGED },
+		{ "twice", spoil_second, DPS_ERROR_CORRUPT },
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
