@@ -151,9 +151,8 @@ def write(directory: pathlib.Path, files: dict) -> None:
 def bootctl(version: str) -> tuple[tuple[str, ...], int]:
     """How to call it, and which systemd it is of."""
     if version == "own":
-        found = shutil.which("bootctl", path=binaries.ENV["PATH"])
-        if not found:
-            pytest.skip("SKIP: no bootctl here")
+        # Its package is not installed for it: that would install a boot loader.
+        found = shutil.which("bootctl", path=binaries.ENV["PATH"]) or str(binaries.one("systemd-boot", "usr/bin/bootctl"))
         words: tuple[str, ...] = (found,)
     else:
         tree = binaries.foreign("trixie", "amd64", "systemd-boot-tools", "libsystemd-shared", "libc6", "libacl1", "libaudit1", "libblkid1", "libcap-ng0", "libcap2",
