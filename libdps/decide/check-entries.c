@@ -81,17 +81,13 @@ check_bls_entry_invalid(DpsCheck *check)
 			continue;
 		for (guint j = 0; j < entry->bls->problems->len; j++) {
 			const DpsBlsProblem *problem = entry->bls->problems->pdata[j];
-			g_autofree char *message =
-				problem->line ? g_strdup_printf("line %u: %s", problem->line,
-								problem->message)
-					      : g_strdup(problem->message);
 
 			/* Fedora's entries have keys of GRUB, and GRUB is what reads them there. */
 			if (check->boot->chain != DPS_CHAIN_SYSTEMD_BOOT &&
 			    problem->kind == DPS_BLS_PROBLEM_UNKNOWN_KEY &&
 			    is_grub_key(problem->message))
 				continue;
-			report_entry(check, 0, entry, "see UAPI.1, \"Type #1\"", message);
+			report_entry(check, 0, entry, "see UAPI.1, \"Type #1\"", problem->message);
 		}
 	}
 }

@@ -42,6 +42,7 @@ check_esp_not_fat(DpsCheck *check)
 	     esp = dps_check_next_of_role(check, DPS_ROLE_ESP, esp))
 		if (g_strcmp0(esp->content.type, "vfat") != 0 &&
 		    !dps_partition_is_firmware_area(esp) &&
+		    !dps_check_is_entry_bad(check, esp->number) &&
 		    !(esp == check->boot->esp.partition && check->boot->esp.is_fat))
 			dps_check_report(
 				check, esp->number,

@@ -17,6 +17,40 @@ has_signature(DpsCheck *check, uint64_t sector_size)
 	       memcmp(signature, "EFI PART", sizeof(signature)) == 0;
 }
 
+/* Records of the protective MBR.  Source: UEFI 2.10, table 5-4. */
+enum {
+	MBR_RECORDS = 446,
+	MBR_RECORD_SIZE = 16,
+	MBR_TYPE = 4,
+	MBR_START = 8,
+	MBR_ACTIVE = 0x80,
+	MBR_PROTECTIVE = 0xEE,
+};
+
+/* The record of type 0xEE that starts behind the MBR; NULL when there is none. */
+static const uint8_t *
+find_protective(const uint8_t *mbr)
+{
+	for (guint i = 0; i < 4; i++) {
+		const uint8_t *record = mbr + MBR_RECORDS + (size_t)i * MBR_RECORD_SIZE;
+
+		if (record[MBR_TYPE] == MBR_PROTECTIVE && dps_load_le32(record + MBR_START) == 1)
+			return record;
+	}
+	return NULL;
+}
+
+/* Of a disk whose table nobody gave us, so that there is no DpsGpt to look at. */
+static gboolean
+has_protective(DpsCheck *check)
+{
+	DpsRegion region = dps_medium_get_region(dps_disk_get_medium(check->disk));
+	uint8_t mbr[512];
+
+	return dps_region_read(&region, 0, mbr, sizeof(mbr), NULL) && mbr[510] == 0x55 &&
+	       mbr[511] == 0xAA && find_protective(mbr);
+}
+
 /*
  * Whether a table is there that no reader takes: its headers are, and no protective record leads to
  * them (UEFI 2.10, 5.2.3; the kernel's is_pmbr_valid()).
@@ -24,7 +58,10 @@ has_signature(DpsCheck *check, uint64_t sector_size)
 static gboolean
 is_hidden_by_mbr(DpsCheck *check)
 {
-	return dps_disk_get_table(check->disk) == DPS_TABLE_MBR &&
+	DpsTable table = dps_disk_get_table(check->disk);
+
+	return (table == DPS_TABLE_MBR ||
+		(table == DPS_TABLE_GPT_DAMAGED && !has_protective(check))) &&
 	       (has_signature(check, 512) || has_signature(check, 4096));
 }
 
@@ -63,6 +100,9 @@ static void
 check_gpt_primary_bad(DpsCheck *check)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
+
+	if (is_hidden_by_mbr(check))
+		return;
 
 	if (dps_disk_get_table(check->disk) == DPS_TABLE_GPT_DAMAGED)
 		dps_check_report(
@@ -225,36 +265,13 @@ check_gpt_sector_size(DpsCheck *check)
 				    gpt->sector_size);
 }
 
-/* Records of the protective MBR.  Source: UEFI 2.10, table 5-4. */
-enum {
-	MBR_RECORDS = 446,
-	MBR_RECORD_SIZE = 16,
-	MBR_TYPE = 4,
-	MBR_START = 8,
-	MBR_ACTIVE = 0x80,
-	MBR_PROTECTIVE = 0xEE,
-};
-
-/* The record of type 0xEE that starts behind the MBR; NULL when there is none. */
-static const uint8_t *
-find_protective(const DpsGpt *gpt)
-{
-	for (guint i = 0; i < 4; i++) {
-		const uint8_t *record = gpt->pmbr + MBR_RECORDS + (size_t)i * MBR_RECORD_SIZE;
-
-		if (record[MBR_TYPE] == MBR_PROTECTIVE && dps_load_le32(record + MBR_START) == 1)
-			return record;
-	}
-	return NULL;
-}
-
 static void
 check_pmbr_missing(DpsCheck *check)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
 
-	if (is_hidden_by_mbr(check) ||
-	    (gpt && (!find_protective(gpt) || gpt->pmbr[510] != 0x55 || gpt->pmbr[511] != 0xAA)))
+	if (is_hidden_by_mbr(check) || (gpt && (!find_protective(gpt->pmbr) ||
+						gpt->pmbr[510] != 0x55 || gpt->pmbr[511] != 0xAA)))
 		dps_check_report(
 			check, 0,
 			"write a protective MBR in place of what is there: `printf '\\0\\0' | dd "
@@ -267,7 +284,7 @@ static void
 check_pmbr_boot_flag(DpsCheck *check)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
-	const uint8_t *record = gpt ? find_protective(gpt) : NULL;
+	const uint8_t *record = gpt ? find_protective(gpt->pmbr) : NULL;
 
 	if (record && record[0] & MBR_ACTIVE)
 		dps_check_report(

@@ -322,8 +322,7 @@ check_loader_conf_unknown_key(DpsCheck *check)
 		const DpsBlsProblem *problem = conf.problems->pdata[i];
 
 		dps_check_report_file(check, 0, check->boot->esp.partition->number,
-				      "/loader/loader.conf", NULL, "line %u: %s", problem->line,
-				      problem->message);
+				      "/loader/loader.conf", NULL, "%s", problem->message);
 	}
 	dps_loader_conf_clear(&conf);
 }

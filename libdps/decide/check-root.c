@@ -220,7 +220,8 @@ check_root_unformatted(DpsCheck *check)
 {
 	DpsPartition *root = dps_check_get_root(check);
 
-	if (root && root->content.kind == DPS_CONTENT_NONE && !dps_partition_is_firmware_area(root))
+	if (root && root->content.kind == DPS_CONTENT_NONE &&
+	    !dps_partition_is_firmware_area(root) && !dps_check_is_entry_bad(check, root->number))
 		dps_check_report(check, root->number,
 				 "make a file system on it, or tag the one that has the system",
 				 "is what systemd takes as root, and holds nothing that is known");

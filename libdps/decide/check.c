@@ -199,6 +199,20 @@ dps_check_next_of_role(DpsCheck *check, DpsRole role, DpsPartition *after)
 	return NULL;
 }
 
+gboolean
+dps_check_is_entry_bad(DpsCheck *check, guint number)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
+
+	for (guint i = 0; gpt && i < gpt->entries->len; i++) {
+		const DpsGptEntry *entry = gpt->entries->pdata[i];
+
+		if (entry->number == number)
+			return entry->problem != NULL;
+	}
+	return FALSE;
+}
+
 DpsPartition *
 dps_check_get_root(DpsCheck *check)
 {

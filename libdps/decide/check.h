@@ -89,6 +89,9 @@ DpsPartition *dps_check_next_of_role(DpsCheck *check, DpsRole role, DpsPartition
 /* The partition that systemd takes as root: of the disk's architecture, or NULL. */
 DpsPartition *dps_check_get_root(DpsCheck *check);
 
+/* Whether the entry overlaps another or leaves the usable area: gpt-overlap tells. */
+gboolean dps_check_is_entry_bad(DpsCheck *check, guint number);
+
 /* Whether nothing of this disk is for UEFI: its architecture has none, or it boots by BIOS only. */
 gboolean dps_check_is_not_uefi(DpsCheck *check);
 
