@@ -43,13 +43,13 @@ typedef struct {
 	DpsOpenFlags lock;
 	gboolean no_check;
 	gboolean strict;
-	guint sector_size;	   /* 0: find out */
-	const char *only, *ignore; /* NULL: not given */
-	char *policy;		   /* the text of the file, owned; NULL: not given */
-	const char *policy_path;   /* of that file */
-	const char *esp;	   /* NULL: not given */
-	guint keep_kernels;	   /* 0: not given */
-	guint jobs;		   /* 0: not given */
+	guint sector_size;	 /* 0: find out */
+	char *only, *ignore;	 /* owned; NULL: not given */
+	char *policy;		 /* the text of the file, owned; NULL: not given */
+	const char *policy_path; /* of that file */
+	const char *esp;	 /* NULL: not given */
+	guint keep_kernels;	 /* 0: not given */
+	guint jobs;		 /* 0: not given */
 	ScreenColor color;
 	gboolean no_pager;
 	gboolean quiet;

@@ -176,17 +176,27 @@ read_sector_size(Options *options, const char *name, const char *value, GError *
 	return TRUE;
 }
 
+/* A list that is given twice goes on. */
+static void
+add_codes(char **list, const char *codes)
+{
+	char *both = *list ? g_strconcat(*list, ",", codes, NULL) : g_strdup(codes);
+
+	g_free(*list);
+	*list = both;
+}
+
 static gboolean
 read_only(Options *options, const char *name, const char *value, GError **error)
 {
-	options->only = value;
+	add_codes(&options->only, value);
 	return TRUE;
 }
 
 static gboolean
 read_ignore(Options *options, const char *name, const char *value, GError **error)
 {
-	options->ignore = value;
+	add_codes(&options->ignore, value);
 	return TRUE;
 }
 
@@ -496,6 +506,8 @@ options_parse(int argc, char **argv, const Command *const *commands, Options *ou
 void
 options_clear(Options *options)
 {
+	g_clear_pointer(&options->only, g_free);
+	g_clear_pointer(&options->ignore, g_free);
 	g_clear_pointer(&options->policy, g_free);
 }
 

@@ -212,6 +212,10 @@ def test_only_and_ignore(bad):
     assert codes(call("check", "--json", "--only=esp-missing", bad, status=1)) == {"esp-missing"}
     assert codes(call("check", "--json", "--only", "root-multiple, dps-summary", bad, status=0)) == {
         "root-multiple", "dps-summary"}
+    twice = call("check", "--json", "--only=root-multiple", "--only=esp-missing", bad, status=1)
+    assert codes(twice) == {"root-multiple", "esp-missing"}
+    assert not codes(call("check", "--json", "--only=root-multiple,esp-missing", "--ignore=esp-missing",
+                          "--ignore=root-multiple", bad, status=0))
     assert "esp-missing" not in codes(call("check", "--json", "--ignore=esp-missing", bad, status=0))
 
 
