@@ -155,18 +155,21 @@ tell_several(const Options *options, Screen *screen, const Reading *readings, gu
 
 	for (guint i = 0; i < n; i++) {
 		const Reading *one = &readings[i];
+		size_t before = screen->text->len;
 
 		json_check_add(json, one->path, one->facts, one->failure);
-		if (!options->json && screen->text->len > 0)
-			screen_print(screen, "\n");
-		if (!one->facts) {
+		if (one->facts) {
+			n_bad += is_bad(options, one->facts) ? 1 : 0;
+			n_with_errors +=
+				findings_count(one->facts->findings, DPS_SEVERITY_ERROR) > 0;
+			print_facts(screen, one->facts);
+		} else {
 			n_failed++;
 			print_failure(screen, one);
-			continue;
 		}
-		n_bad += is_bad(options, one->facts) ? 1 : 0;
-		n_with_errors += findings_count(one->facts->findings, DPS_SEVERITY_ERROR) > 0;
-		print_facts(screen, one->facts);
+		/* Between what two disks say; with --quiet many say nothing. */
+		if (before > 0 && screen->text->len > before)
+			g_string_insert_c(screen->text, (gssize)before, '\n');
 	}
 	document = json_check_finish(json);
 

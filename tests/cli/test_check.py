@@ -34,6 +34,7 @@ def test_good(good):
     assert document["disks"][0]["disk"]["path"] == str(good)
     assert document["disks"][0]["summary"]["error"] == 0
     assert call("check", "--quiet", "--arch=x86_64", good, status=0).out == ""
+    assert call("check", "--quiet", "--arch=x86_64", good, good, good, status=0).out == ""
 
 
 def test_what_cannot_be_root_is_not_offered(tmp_path):
