@@ -98,7 +98,7 @@ CASES = [
     Case("huge count", lambda i: i.header(80, "<I", 0xFFFFFFFF), "gpt-primary-bad", 3),
     Case("entries of 1 byte", lambda i: i.header(84, "<I", 1), "gpt-primary-bad", 3),
     Case("header of 4 GiB", lambda i: i.header(12, "<I", 0xFFFFFFFF), "gpt-primary-bad", 3),
-    Case("no protective MBR", lambda i: i.bytes.__setitem__(slice(440, 512), bytes(72)), "gpt-primary-bad", 3),
+    Case("no protective MBR", lambda i: i.bytes.__setitem__(slice(440, 512), bytes(72)), "pmbr-missing", 3),
 ]
 
 
