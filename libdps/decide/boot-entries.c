@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "decide/boot-internal.h"
+
+#include <string.h>
+
+/*
+ * Whether an initrd does not need root= and waits for no root by its type: that of a live system
+ * looks for a squashfs (casper(7), live-boot(7), the README of archiso), NixOS' has an fstab.
+ */
+static gboolean
+finds_root(const DpsCmdline *cmdline)
+{
+	const char *boot = dps_cmdline_get(cmdline, "boot");
+
+	return g_strcmp0(boot, "casper") == 0 || g_strcmp0(boot, "live") == 0 ||
+	       dps_cmdline_get(cmdline, "archisobasedir") ||
+	       (cmdline->init && g_str_has_prefix(cmdline->init, "/nix/store/"));
+}
+
+/* Memtest86+ and iPXE let themselves be started as if they were kernels. */
+static gboolean
+is_tool(const char *path)
+{
+	g_autofree char *name = path ? g_path_get_basename(path) : NULL;
+
+	return name && (g_ascii_strncasecmp(name, "memtest", strlen("memtest")) == 0 ||
+			g_str_has_suffix(name, ".lkrn"));
+}
+
+static void
+add_entry(DpsBoot *self, DpsBootPart *part, const char *path, DpsBlsEntry *bls,
+	  const DpsProgram *program, const char *addons)
+{
+	DpsBootEntry *entry = g_new0(DpsBootEntry, 1);
+	g_autofree char *options = g_strconcat(bls->options ? bls->options : "", addons, NULL);
+
+	g_ptr_array_add(self->bls, bls);
+	entry->part = part;
+	entry->path = g_strdup(path);
+	entry->bls = bls;
+	entry->program = program;
+	entry->is_unclear = strchr(options, '$') != NULL;
+	dps_cmdline_parse(options, &entry->cmdline);
+	entry->is_tool = is_tool(bls->path);
+	entry->finds_root = finds_root(&entry->cmdline);
+	g_ptr_array_add(self->entries, entry);
+}
+
+static gboolean
+take_text(DpsBoot *self, size_t size)
+{
+	gboolean is_there = size <= self->text_left;
+
+	self->text_left = is_there ? self->text_left - size : 0;
+	return is_there;
+}
+
+static size_t
+count_text(const DpsProgram *program)
+{
+	size_t size = 0;
+
+	for (guint i = 0; program->is_pe && i < program->uki.strings->len; i++)
+		size += strlen(program->uki.strings->pdata[i]);
+	return size;
+}
+
+void
+dps_boot_read_type1(DpsBoot *self, DpsBootPart *part, const char *directory)
+{
+	g_autoptr(GPtrArray) names = dps_boot_list(part, directory);
+
+	for (guint i = 0; i < names->len; i++) {
+		const DpsFileInfo *info = names->pdata[i];
+		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
+		g_autofree char *lower = g_ascii_strdown(info->name, -1);
+		g_autofree char *text = NULL;
+		size_t size;
+
+		if (info->kind == DPS_FILE_DIRECTORY || !g_str_has_suffix(lower, ".conf") ||
+		    *lower == '.' || g_str_has_prefix(lower, "auto-"))
+			continue;
+		text = dps_files_read(part->files, path, DPS_BLS_MAX_FILE_SIZE, &size, NULL);
+		if (text && !take_text(self, size))
+			return;
+		if (text)
+			add_entry(self, part, path, dps_bls_entry_parse(info->name, text, size),
+				  NULL, "");
+	}
+}
+
+/* What the stub adds for one directory of addons, in the order of their names: those for another
+ * machine or another kernel it skips.  Source: systemd-stub(7). */
+static void
+append_addons(DpsBoot *self, DpsBootPart *part, const char *directory, const DpsUki *uki,
+	      GString *options)
+{
+	g_autoptr(GPtrArray) names = dps_boot_list(part, directory);
+
+	for (guint i = 0; i < names->len; i++) {
+		const DpsFileInfo *info = names->pdata[i];
+		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
+		g_autofree char *lower = g_ascii_strdown(info->name, -1);
+		DpsProgram *addon;
+
+		if (info->kind != DPS_FILE_REGULAR || !g_str_has_suffix(lower, ".addon.efi"))
+			continue;
+		addon = dps_program_read(part, path);
+		if (take_text(self, count_text(addon)) && addon->is_pe && !addon->uki.has_linux &&
+		    addon->uki.cmdline && addon->uki.pe.machine == uki->pe.machine &&
+		    (!addon->uki.uname || !uki->uname || strcmp(addon->uki.uname, uki->uname) == 0))
+			g_string_append_printf(options, " %s", addon->uki.cmdline);
+		dps_program_free(addon);
+	}
+}
+
+/* The words that addons add to the command line of a UKI: the global ones first. */
+static char *
+read_addons(DpsBoot *self, DpsBootPart *part, const DpsProgram *program)
+{
+	GString *options = g_string_new(NULL);
+	g_auto(DpsBlsName) name = { 0 };
+	g_autofree char *own = NULL;
+
+	if (program->is_pe) {
+		dps_bls_name_parse(program->name, ".efi", &name);
+		own = g_strdup_printf("/EFI/Linux/%s.extra.d", name.id);
+		append_addons(self, part, "/loader/addons", &program->uki, options);
+		append_addons(self, part, own, &program->uki, options);
+	}
+	return g_string_free(options, FALSE);
+}
+
+void
+dps_boot_read_type2(DpsBoot *self, DpsBootPart *part)
+{
+	g_autoptr(GPtrArray) names = dps_boot_list(part, "/EFI/Linux");
+
+	for (guint i = 0; i < names->len; i++) {
+		const DpsFileInfo *info = names->pdata[i];
+		g_autofree char *path = g_strconcat("/EFI/Linux/", info->name, NULL);
+		g_autofree char *lower = g_ascii_strdown(info->name, -1);
+		g_autoptr(GPtrArray) profiles = NULL;
+		g_autofree char *addons = NULL;
+		DpsProgram *program;
+
+		if (info->kind != DPS_FILE_REGULAR || !g_str_has_suffix(lower, ".efi") ||
+		    *lower == '.' || g_str_has_prefix(lower, "auto-"))
+			continue;
+		program = dps_program_read(part, path);
+		g_ptr_array_add(self->ukis, program);
+		if (!take_text(self, count_text(program)))
+			return;
+		if (g_str_has_suffix(lower, ".addon.efi"))
+			continue;
+		addons = read_addons(self, part, program);
+		profiles =
+			dps_bls_entries_from_uki(info->name, program->is_pe ? &program->uki : NULL);
+		while (profiles->len > 0)
+			add_entry(self, part, path, g_ptr_array_steal_index(profiles, 0), program,
+				  addons);
+	}
+}
+
+/* The command lines of a grub.cfg: what follows the kernel's path behind linux, linuxefi, linux16
+ */
+static void
+read_grub_cfg(DpsBoot *self, DpsBootPart *part, const char *path)
+{
+	g_autofree char *text = dps_files_read(part->files, path, DPS_FILES_MAX_TEXT, NULL, NULL);
+	char *rest = text, *next;
+
+	/* In place: a menu of line breaks has millions of lines. */
+	while ((next = strsep(&rest, "\n")) && self->grub_lines->len < DPS_BOOT_MAX_NAMES) {
+		const char *line = g_strchug(next);
+		size_t command = strcspn(line, " \t");
+		g_autofree char *program = NULL;
+		DpsBootEntry *entry;
+
+		if (!((command == 5 && strncmp(line, "linux", 5) == 0) ||
+		      (command == 8 && strncmp(line, "linuxefi", 8) == 0) ||
+		      (command == 7 && strncmp(line, "linux16", 7) == 0)))
+			continue;
+		line += command;
+		line += strspn(line, " \t");
+		program = g_strndup(line, strcspn(line, " \t"));
+		line += strlen(program);
+
+		entry = g_new0(DpsBootEntry, 1);
+		entry->part = part;
+		entry->path = g_strdup(path);
+		entry->is_unclear = strchr(line, '$') != NULL;
+		dps_cmdline_parse(line, &entry->cmdline);
+		entry->is_tool = is_tool(program);
+		entry->finds_root = finds_root(&entry->cmdline);
+		g_ptr_array_add(self->grub_lines, entry);
+	}
+}
+
+void
+dps_boot_read_grub(DpsBoot *self, DpsBootPart *part, const char *prefix)
+{
+	static const char *const paths[] = {
+		"/grub/grub.cfg",
+		"/grub2/grub.cfg",
+		"/boot/grub/grub.cfg",
+		"/boot/grub2/grub.cfg",
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
+		g_autofree char *path = g_strconcat(prefix, paths[i], NULL);
+
+		if (dps_boot_exists(part, path))
+			read_grub_cfg(self, part, path);
+	}
+}
