@@ -30,6 +30,11 @@ enum {
 };
 /* A btrfs leaf of 64 KiB, old and new, and its superblocks: with room. */
 #define MAX_FILE_SIZE (1u << 20)
+/*
+ * The one copy of a leaf and three superblocks are 4 (format/btrfs-edit.c): with room.  Before each
+ * edit that is written all are read and held against each other, so that time goes with the cube.
+ */
+#define MAX_EDITS 16
 
 /* A device may tear a write between these: then each piece is old or new. */
 #define SECTOR 512
@@ -201,6 +206,11 @@ dps_journal_write_edits(DpsMedium *medium, uint64_t start, GPtrArray *edits, gbo
 	if (!find_place(medium, &place, error))
 		return FALSE;
 	bytes = serialize(start, edits);
+	/* What nobody would finish is not begun. */
+	if (edits->len > MAX_EDITS || bytes->len > MAX_FILE_SIZE)
+		return dps_throw(error, DPS_ERROR_UNSUPPORTED,
+				 "%s: %u edits of %u bytes: more than a journal takes", place.path,
+				 edits->len, bytes->len);
 	if (!create_journal(&place, bytes, error))
 		return FALSE;
 	*is_left = TRUE;
@@ -296,9 +306,9 @@ is_a_byte_written_twice(GPtrArray *edits)
 	for (guint i = 0; i < sorted->len; i++) {
 		const DpsEdit *edit = sorted->pdata[i];
 
-		if (edit->size > 0 && edit->offset < end)
+		if (edit->offset < end)
 			return TRUE;
-		end = MAX(end, edit->offset + edit->size);
+		end = edit->offset + edit->size;
 	}
 	return FALSE;
 }
@@ -311,7 +321,7 @@ parse_edits(DpsMedium *medium, const Place *place, const uint8_t *bytes, size_t 
 	uint32_t n = dps_load_le32(bytes + HEADER_COUNT);
 	size_t at = HEADER_SIZE;
 
-	for (uint32_t i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < n && n <= MAX_EDITS; i++) {
 		g_autofree uint8_t *now = NULL;
 		const uint8_t *old_bytes, *new_bytes;
 		uint64_t offset, length;
@@ -321,7 +331,7 @@ parse_edits(DpsMedium *medium, const Place *place, const uint8_t *bytes, size_t 
 		offset = dps_load_le64(bytes + at);
 		length = dps_load_le64(bytes + at + 8);
 		at += EDIT_HEADER_SIZE;
-		if (length > (size - at) / 2)
+		if (length == 0 || length > (size - at) / 2)
 			break;
 		old_bytes = bytes + at;
 		new_bytes = old_bytes + length;

@@ -149,6 +149,40 @@ test_write(Fixture *self, gconstpointer data)
 	g_assert_false(finished);
 }
 
+/* What would be too much to read again is not begun. */
+static void
+test_too_much(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		guint n;
+		size_t size;
+		gboolean good;
+	} rows[] = { { 16, 512, TRUE }, { 17, 512, FALSE }, { 1, 524289, FALSE } };
+
+	g_assert_cmpint(truncate(self->image, 1 << 20), ==, 0);
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autofree uint8_t *old_bytes = g_malloc0(rows[i].size);
+		g_autofree uint8_t *new_bytes = g_malloc0(rows[i].size);
+		g_autoptr(GPtrArray) edits = dps_edit_list_new();
+		g_autoptr(DpsMedium) medium = NULL;
+		g_autoptr(GError) error = NULL;
+
+		medium = dps_medium_open(self->image, DPS_OPEN_WRITABLE | DPS_OPEN_NO_LOCK, &error);
+		g_assert_no_error(error);
+		for (guint j = 0; j < rows[i].n; j++)
+			g_ptr_array_add(edits,
+					dps_edit_new(IMAGE_SIZE + j * rows[i].size, old_bytes,
+						     new_bytes, rows[i].size, "edit"));
+		g_assert_cmpint(dps_journal_write_edits(medium, 0, edits, NULL, &error), ==,
+				rows[i].good);
+		g_assert_false(dps_journal_is_pending(medium));
+		if (rows[i].good)
+			continue;
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_UNSUPPORTED);
+		g_assert_nonnull(strstr(error->message, "more than a journal takes"));
+	}
+}
+
 /* Somebody's file is in the place: nothing is written over it, and nothing at all. */
 static void
 test_place_taken(Fixture *self, gconstpointer data)
@@ -224,6 +258,72 @@ test_cut_off_journal(Fixture *self, gconstpointer data)
 }
 
 static void
+append_edit(GByteArray *journal, uint64_t offset, uint32_t size)
+{
+	g_autofree uint8_t *bytes = g_malloc(16 + 2 * (size_t)size);
+
+	dps_store_le64(bytes, offset);
+	dps_store_le64(bytes + 8, size);
+	memset(bytes + 16, 'a', size);
+	memset(bytes + 16 + size, 'b', size);
+	g_byte_array_append(journal, bytes, 16 + 2 * size);
+	dps_store_le32(journal->data + 20, dps_load_le32(journal->data + 20) + 1);
+	dps_store_le64(journal->data + 24, journal->len);
+}
+
+static void
+spoil_empty(GByteArray *journal)
+{
+	append_edit(journal, 512, 0);
+}
+
+/* All the edits of no bytes that fit: to write each and to look at all before each took hours. */
+static void
+spoil_bomb(GByteArray *journal)
+{
+	while (journal->len + 16 <= 1 << 20)
+		append_edit(journal, 512, 0);
+}
+
+static void
+append_edits_up_to(GByteArray *journal, guint n)
+{
+	for (guint i = 2; i < n; i++)
+		append_edit(journal, 32768 + i * 512, 512);
+}
+
+/* Each by itself as it should be. */
+static void
+spoil_many(GByteArray *journal)
+{
+	append_edits_up_to(journal, 17);
+}
+
+static void
+test_as_many_as_can_be(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+	g_autoptr(GError) error = NULL;
+	g_autofree char *bytes = NULL;
+	gboolean finished = FALSE;
+
+	append_edits_up_to(journal, 16);
+	sum_journal(journal);
+	put_journal(self, journal, journal->len);
+	g_assert_true(dps_journal_finish(self->medium, &finished, &error));
+	g_assert_no_error(error);
+	g_assert_true(finished);
+	g_assert_true(g_file_get_contents(self->image, &bytes, NULL, NULL));
+	for (size_t i = FIRST; i < IMAGE_SIZE; i++) {
+		gboolean is_new = i < FIRST + EDIT_SIZE ||
+				  (i >= SECOND && i < SECOND + EDIT_SIZE) ||
+				  (i >= 32768 + 2 * 512 && i < 32768 + 16 * 512);
+
+		g_assert_cmpint(bytes[i], ==, is_new ? 'b' : 'a');
+	}
+}
+
+static void
 spoil_size(GByteArray *journal)
 {
 	dps_store_le64(journal->data + 32 + 8, UINT64_MAX);
@@ -233,6 +333,12 @@ static void
 spoil_count(GByteArray *journal)
 {
 	dps_store_le32(journal->data + 20, UINT32_MAX);
+}
+
+static void
+spoil_one_more(GByteArray *journal)
+{
+	dps_store_le32(journal->data + 20, 3);
 }
 
 static void
@@ -271,7 +377,11 @@ test_bad_journals(Fixture *self, gconstpointer data)
 	} rows[] = {
 		{ "size", spoil_size, DPS_ERROR_CORRUPT },
 		{ "count", spoil_count, DPS_ERROR_CORRUPT },
+		{ "one-more", spoil_one_more, DPS_ERROR_CORRUPT },
 		{ "few", spoil_few, DPS_ERROR_CORRUPT },
+		{ "empty", spoil_empty, DPS_ERROR_CORRUPT },
+		{ "many", spoil_many, DPS_ERROR_CORRUPT },
+		{ "bomb", spoil_bomb, DPS_ERROR_CORRUPT },
 		{ "offset", spoil_offset, DPS_ERROR_CORRUPT },
 		{ "old", spoil_old, DPS_ERROR_CHANGED },
 		{ "twice", spoil_second, DPS_ERROR_CORRUPT },
@@ -452,10 +562,12 @@ main(int argc, char **argv)
 		void (*test)(Fixture *self, gconstpointer data);
 	} tests[] = {
 		{ "/journal/write", test_write },
+		{ "/journal/too-much", test_too_much },
 		{ "/journal/place-taken", test_place_taken },
 		{ "/journal/image-changed-before", test_image_changed_before },
 		{ "/journal/finish", test_finish },
 		{ "/journal/cut-off", test_cut_off_journal },
+		{ "/journal/as-many-as-can-be", test_as_many_as_can_be },
 		{ "/journal/bad", test_bad_journals },
 		{ "/journal/others", test_others_journal },
 		{ "/journal/link-to-image", test_link_to_image },
