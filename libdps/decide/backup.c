@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/backup.h"
+#include "format/gpt.h"
 #include "ground/error.h"
 #include "target/save.h"
 
@@ -117,8 +118,12 @@ dps_backup_write(DpsPlan *plan, const char *time)
 	return text;
 }
 
+/*
+ * @seen has what was changed by the entries before it: nothing is changed twice in one run, and
+ * each default subvolume that is taken back is looked for in its file system.
+ */
 static gboolean
-read_entry(json_t *json, DpsBackup *backup)
+read_entry(json_t *json, DpsBackup *backup, GHashTable *seen)
 {
 	const char *uuid = json_string_value(json_object_get(json, "uuid"));
 	const char *kind_name = json_string_value(json_object_get(json, "kind"));
@@ -128,7 +133,8 @@ read_entry(json_t *json, DpsBackup *backup)
 	DpsValue from = { 0 }, to = { 0 };
 	DpsBackupEntry entry = { 0 };
 
-	if (kind == 0 || kind == DPS_CHANGE_TABLE || number <= 0 || number > G_MAXINT ||
+	if (kind == 0 || kind == DPS_CHANGE_TABLE || number <= 0 || number > DPS_GPT_MAX_ENTRIES ||
+	    !g_hash_table_add(seen, GINT_TO_POINTER(number * DPS_CHANGE_TABLE + kind)) ||
 	    start <= 0 || !uuid || !dps_guid_from_string(uuid, &entry.guid, NULL) ||
 	    !value_from_json(kind, json_object_get(json, "from"), &from) ||
 	    !value_from_json(kind, json_object_get(json, "to"), &to)) {
@@ -150,6 +156,7 @@ read_document(json_t *document, const char *path, DpsBackup *backup, GError **er
 	const char *what = json_string_value(json_object_get(document, "what"));
 	json_t *disk = json_object_get(document, "disk");
 	json_t *changes = json_object_get(document, "changes");
+	g_autoptr(GHashTable) seen = g_hash_table_new(NULL, NULL);
 	size_t index;
 	json_t *change;
 
@@ -169,7 +176,7 @@ read_document(json_t *document, const char *path, DpsBackup *backup, GError **er
 
 	json_array_foreach(changes, index, change)
 	{
-		if (!read_entry(change, backup))
+		if (!read_entry(change, backup, seen))
 			return dps_throw(error, DPS_ERROR_CORRUPT,
 					 "%s: change %zu of it makes no sense", path, index + 1);
 	}

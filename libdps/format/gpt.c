@@ -9,11 +9,8 @@
 
 static const char signature[8] = { 'E', 'F', 'I', ' ', 'P', 'A', 'R', 'T' };
 
-/*
- * What we are willing to read.  The specification has no upper limit; partitioning tools make 128
- * entries of 128 bytes, and a header that claims gigabytes would have every library allocate them.
- */
-#define MAX_ENTRIES 1024
+/* As with %DPS_GPT_MAX_ENTRIES: a header that claims gigabytes would have every library allocate
+ * them. */
 #define MAX_ARRAY_SIZE ((size_t)128 * 1024)
 
 /* The MBR.  Source: UEFI 2.10 table 5-3. */
@@ -127,7 +124,7 @@ find_header_problem(const Medium *medium, const DpsGptCopy *copy)
 	/* UEFI 2.10 section 5.3.2: "a value of 128 x 2^n". */
 	if (size < DPS_GPT_ENTRY_MIN_SIZE || (size & (size - 1)) != 0)
 		return g_strdup_printf("entry size %" PRIu32, size);
-	if (n == 0 || n > MAX_ENTRIES || size > MAX_ARRAY_SIZE || n > MAX_ARRAY_SIZE / size)
+	if (n == 0 || n > DPS_GPT_MAX_ENTRIES || size > MAX_ARRAY_SIZE || n > MAX_ARRAY_SIZE / size)
 		return g_strdup_printf("%" PRIu32 " entries of %" PRIu32 " bytes", n, size);
 
 	array_sectors = sectors_of(medium, (size_t)n * size);

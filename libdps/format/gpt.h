@@ -12,6 +12,12 @@
  * "Limits".
  */
 
+/*
+ * What we are willing to read.  The specification has no upper limit; partitioning tools make 128
+ * entries of 128 bytes.
+ */
+#define DPS_GPT_MAX_ENTRIES 1024
+
 /* One copy of the table, and what is wrong with it. */
 typedef struct {
 	gboolean present;     /* "EFI PART" is there, good or not */

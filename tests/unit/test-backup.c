@@ -81,6 +81,8 @@ static const struct {
 	{ "kind-that-is-not-taken-back", "\"kind\": \"type\"", "\"kind\": \"table\"", DPS_ERROR_CORRUPT, "change 1 of it" },
 	{ "kind-no-text", "\"kind\": \"type\"", "\"kind\": 1", DPS_ERROR_CORRUPT, "change 1 of it" },
 	{ "partition-0", "\"partition\": 2", "\"partition\": 0", DPS_ERROR_CORRUPT, "change 1 of it" },
+	{ "partition-past-tables", "\"partition\": 2", "\"partition\": 1025", DPS_ERROR_CORRUPT, "change 1 of it" },
+	{ "same-twice", "\"kind\": \"uuid\"", "\"kind\": \"type\"", DPS_ERROR_CORRUPT, "change 2 of it" },
 	{ "partition-large", "\"partition\": 2", "\"partition\": 4294967298", DPS_ERROR_CORRUPT, "change 1 of it" },
 	{ "start", "\"start\": 204800", "\"start\": -1", DPS_ERROR_CORRUPT, "change 1 of it" },
 	{ "uuid", "\"uuid\": \"a2a2", "\"uuid\": \"zzzz", DPS_ERROR_CORRUPT, "change 1 of it" },
