@@ -32,8 +32,12 @@ WRITERS = [
     "libdps/ground/edit.c",
     "libdps/target/beneath.c",
     "libdps/target/blockdev.c",
+    "libdps/target/fd.c",
+    "libdps/target/holders.c",
     "libdps/target/journal.c",
+    "libdps/target/medium-edits.c",
     "libdps/target/medium.c",
+    "libdps/target/raw-image.c",
     "libdps/target/save.c",
 ]
 

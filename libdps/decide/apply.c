@@ -6,6 +6,7 @@
 #include "ground/error.h"
 #include "target/journal.h"
 #include "target/save.h"
+#include "target/udev.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -442,6 +443,7 @@ tell_udev(DpsPlan *plan)
 {
 	g_autoptr(GArray) numbers = g_array_new(FALSE, FALSE, sizeof(guint));
 	g_autoptr(GPtrArray) uuids = g_ptr_array_new();
+	DpsMedium *medium = dps_disk_get_medium(plan->disk);
 	g_autofree char *note = NULL;
 
 	for (guint i = 0; i < plan->changes->len; i++) {
@@ -453,7 +455,9 @@ tell_udev(DpsPlan *plan)
 		}
 	}
 
-	dps_medium_wait_for_udev(dps_disk_get_medium(plan->disk), numbers, uuids, &note);
+	dps_medium_stop_writing(medium);
+	note = dps_udev_wait(dps_medium_get_device(medium), dps_medium_get_path(medium), numbers,
+			     uuids);
 	if (note)
 		dps_plan_add_finding(plan,
 				     dps_finding_new("udev-not-updated", DPS_SEVERITY_INFO, 0, NULL,

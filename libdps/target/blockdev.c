@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "target/blockdev.h"
 #include "ground/error.h"
+#include "target/fd.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,30 +22,7 @@
 /* Devices looked at for one question: a volume group over a hundred disks has fewer. */
 #define MAX_VISITS 4096
 
-/* Attributes of sysfs fit in a page. */
-#define MAX_ATTRIBUTE 4096
-
 const DpsSystem dps_system = { .sysfs = "/sys", .proc = "/proc", .dev = "/dev" };
-
-/* A descriptor that closes itself; GLib has one only from 2.76 on. */
-typedef int Fd;
-
-static void
-close_fd(Fd *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
-static void
-close_dir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
-#define AUTO_FD __attribute__((cleanup(close_fd))) Fd
-#define AUTO_DIR __attribute__((cleanup(close_dir))) DIR *
 
 void
 dps_backing_free(DpsBacking *backing)
@@ -58,31 +36,16 @@ dps_backing_free(DpsBacking *backing)
 	g_free(backing);
 }
 
-/* Returns: one attribute, without the newline at its end, NULL when it is not there. */
+/* Returns: one attribute, without the newlines at its end, NULL when it is not there. */
 static char *
 read_attribute(int dir, const char *name)
 {
-	AUTO_FD fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char buffer[MAX_ATTRIBUTE + 1];
-	size_t size = 0;
+	char *text = dps_fd_read_text(dir, name);
+	size_t size = text ? strlen(text) : 0;
 
-	if (fd < 0)
-		return NULL;
-
-	while (size < MAX_ATTRIBUTE) {
-		ssize_t n = TEMP_FAILURE_RETRY(read(fd, buffer + size, MAX_ATTRIBUTE - size));
-
-		if (n < 0)
-			return NULL;
-		if (n == 0)
-			break;
-		size += (size_t)n;
-	}
-
-	while (size > 0 && buffer[size - 1] == '\n')
-		size--;
-	buffer[size] = '\0';
-	return g_strdup(buffer);
+	while (size > 0 && text[size - 1] == '\n')
+		text[--size] = '\0';
+	return text;
 }
 
 /* "8:1", and nothing behind it. */
@@ -137,7 +100,7 @@ open_device(const DpsSystem *system, dev_t device)
 static void
 for_each_directory(int dir, const char *name, gboolean (*visit)(int child, void *data), void *data)
 {
-	AUTO_DIR entries = NULL;
+	g_autoptr(DpsDirStream) entries = NULL;
 	struct dirent *entry;
 	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -151,7 +114,7 @@ for_each_directory(int dir, const char *name, gboolean (*visit)(int child, void 
 	}
 
 	while ((entry = readdir(entries))) {
-		AUTO_FD child = -1;
+		g_auto(DpsFd) child = -1;
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
@@ -270,7 +233,7 @@ get_node_in(const DpsSystem *system, int dir, dev_t device)
 char *
 dps_blockdev_get_node(const DpsSystem *system, dev_t device)
 {
-	AUTO_FD dir = open_device(system, device);
+	g_auto(DpsFd) dir = open_device(system, device);
 
 	return dir < 0 ? NULL : get_node_in(system, dir, device);
 }
@@ -278,7 +241,7 @@ dps_blockdev_get_node(const DpsSystem *system, dev_t device)
 char *
 dps_blockdev_get_whole_file(const DpsSystem *system, dev_t device)
 {
-	AUTO_FD dir = open_device(system, device);
+	g_auto(DpsFd) dir = open_device(system, device);
 	g_autofree char *offset = dir >= 0 ? read_attribute(dir, "loop/offset") : NULL;
 
 	return g_strcmp0(offset, "0") == 0 ? read_attribute(dir, "loop/backing_file") : NULL;
@@ -287,7 +250,7 @@ dps_blockdev_get_whole_file(const DpsSystem *system, dev_t device)
 gboolean
 dps_blockdev_is_zram(const DpsSystem *system, dev_t device)
 {
-	AUTO_FD dir = open_device(system, device);
+	g_auto(DpsFd) dir = open_device(system, device);
 
 	/* Documentation/admin-guide/blockdev/zram.rst: the one driver with this attribute. */
 	return dir >= 0 && faccessat(dir, "comp_algorithm", F_OK, 0) == 0;
@@ -401,7 +364,7 @@ walk_slaves(Walk *walk, GArray *slaves, Above above, DpsLayers layer, const char
 static gboolean
 walk_partition(Walk *walk, int dir, dev_t device, guint number, const Above *above, GError **error)
 {
-	AUTO_FD parent = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	g_auto(DpsFd) parent = openat(dir, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	dev_t disk;
 
 	if (parent < 0 || !read_number(parent, "dev", &disk))
@@ -429,7 +392,7 @@ is_multipath(int dir)
 static gboolean
 walk_mapped_partition(Walk *walk, GArray *slaves, dev_t device, guint number, const Above *above)
 {
-	AUTO_FD disk_dir = -1;
+	g_auto(DpsFd) disk_dir = -1;
 	dev_t disk;
 
 	if (number == 0 || slaves->len != 1)
@@ -505,7 +468,7 @@ walk_whole_disk(Walk *walk, int dir, dev_t device, const Above *above)
 static gboolean
 walk_device(Walk *walk, dev_t device, Above above, GError **error)
 {
-	AUTO_FD dir = -1;
+	g_auto(DpsFd) dir = -1;
 	g_autofree char *dm_uuid = NULL;
 	g_autoptr(GArray) slaves = NULL;
 	g_autofree char *node_name = NULL;
@@ -593,7 +556,7 @@ dps_blockdev_get_partition(const DpsSystem *system, dev_t disk, guint number, de
 			   char **node)
 {
 	PartitionSearch search = { .number = number };
-	AUTO_FD dir = open_device(system, disk);
+	g_auto(DpsFd) dir = open_device(system, disk);
 
 	if (dir < 0 || number == 0)
 		return FALSE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "target/files.h"
 #include "ground/error.h"
+#include "target/fd.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,34 +27,6 @@ typedef struct {
 
 /* Linux: include/uapi/linux/limits.h, XATTR_SIZE_MAX. */
 #define MAX_ATTRIBUTE_SIZE 65536
-
-static void
-close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
-/* g_steal_fd() is newer than our floor. */
-static int
-steal_fd(int *fd)
-{
-	int stolen = *fd;
-
-	*fd = -1;
-	return stolen;
-}
-
-#define AUTO_CLOSE __attribute__((cleanup(close_fd)))
-
-static void
-close_dir(DIR **dir)
-{
-	if (*dir)
-		closedir(*dir);
-}
-
-#define AUTO_CLOSE_DIR __attribute__((cleanup(close_dir)))
 
 /* A name as FAT compares it; bytes that are no text compare as themselves. */
 static char *
@@ -92,7 +65,7 @@ open_stream(int fd, const char *name)
 static char *
 find_ignoring_case(int fd, const char *part)
 {
-	AUTO_CLOSE_DIR DIR *stream = open_stream(fd, ".");
+	g_autoptr(DpsDirStream) stream = open_stream(fd, ".");
 	g_autofree char *wanted = fold(part), *found = NULL;
 	const struct dirent *entry;
 
@@ -131,7 +104,7 @@ static int
 open_parent(const Dir *self, const char *path, char **last, GError **error)
 {
 	g_auto(GStrv) parts = g_strsplit(path + 1, "/", -1);
-	AUTO_CLOSE int at = -1;
+	g_auto(DpsFd) at = -1;
 	guint i = 0;
 
 	at = openat(self->fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -152,7 +125,7 @@ open_parent(const Dir *self, const char *path, char **last, GError **error)
 	}
 
 	*last = parts[i] && *parts[i] ? real_name(self, at, parts[i]) : g_strdup(".");
-	return steal_fd(&at);
+	return dps_fd_steal(&at);
 }
 
 static DpsFileInfo *
@@ -176,7 +149,7 @@ dir_stat(void *fs, const char *path, GError **error)
 {
 	const Dir *self = fs;
 	g_autofree char *name = NULL;
-	AUTO_CLOSE int parent = open_parent(self, path, &name, error);
+	g_auto(DpsFd) parent = open_parent(self, path, &name, error);
 	struct stat st;
 
 	if (parent < 0)
@@ -196,8 +169,8 @@ dir_list(void *fs, const char *path, GError **error)
 {
 	const Dir *self = fs;
 	g_autofree char *name = NULL;
-	AUTO_CLOSE int parent = open_parent(self, path, &name, error);
-	AUTO_CLOSE_DIR DIR *stream = parent < 0 ? NULL : open_stream(parent, name);
+	g_auto(DpsFd) parent = open_parent(self, path, &name, error);
+	g_autoptr(DpsDirStream) stream = parent < 0 ? NULL : open_stream(parent, name);
 	g_autoptr(GPtrArray) infos = NULL;
 
 	if (parent < 0)
@@ -238,7 +211,7 @@ static int
 open_path(const Dir *self, const char *path, GError **error)
 {
 	g_autofree char *name = NULL;
-	AUTO_CLOSE int parent = open_parent(self, path, &name, error);
+	g_auto(DpsFd) parent = open_parent(self, path, &name, error);
 	int fd;
 
 	if (parent < 0)
@@ -252,7 +225,7 @@ open_path(const Dir *self, const char *path, GError **error)
 static gboolean
 dir_open(void *fs, const char *path, DpsRegion *region, void **handle, GError **error)
 {
-	AUTO_CLOSE int fd = open_path(fs, path, error);
+	g_auto(DpsFd) fd = open_path(fs, path, error);
 	struct stat st;
 
 	if (fd < 0)
@@ -263,7 +236,7 @@ dir_open(void *fs, const char *path, DpsRegion *region, void **handle, GError **
 		return dps_throw(error, DPS_ERROR_INVALID, "%s: not a regular file", path);
 
 	*region = dps_region_over_fd(fd, 0, (uint64_t)st.st_size);
-	*handle = GINT_TO_POINTER(steal_fd(&fd));
+	*handle = GINT_TO_POINTER(dps_fd_steal(&fd));
 	return TRUE;
 }
 
@@ -277,7 +250,7 @@ static char *
 dir_read_link(void *fs, const char *path, GError **error)
 {
 	g_autofree char *name = NULL, *target = g_malloc(PATH_MAX);
-	AUTO_CLOSE int parent = open_parent(fs, path, &name, error);
+	g_auto(DpsFd) parent = open_parent(fs, path, &name, error);
 	ssize_t n;
 
 	if (parent < 0)
@@ -294,7 +267,7 @@ static GBytes *
 dir_get_attribute(void *fs, const char *path, const char *name, GError **error)
 {
 	g_autofree char *value = g_malloc(MAX_ATTRIBUTE_SIZE);
-	AUTO_CLOSE int fd = open_path(fs, path, error);
+	g_auto(DpsFd) fd = open_path(fs, path, error);
 	ssize_t n;
 
 	if (fd < 0)

@@ -7,7 +7,7 @@
 
 /*
  * A disk's or an image's own descriptor: the lock, ordered edits with a flush behind each, reading
- * back past the cache, and telling udev.  The only file of the library that writes to a medium.
+ * back past the cache.  Its edits are the only way by which the library writes to a medium.
  */
 typedef struct _DpsMedium DpsMedium;
 
@@ -77,18 +77,8 @@ gboolean dps_medium_write_edits(DpsMedium *self, uint64_t start, GPtrArray *edit
 gboolean dps_medium_put_back(DpsMedium *self, uint64_t start, GPtrArray *edits, guint done,
 			     GError **error);
 
-/**
- * dps_medium_wait_for_udev:
- * @self: a medium, whose writes are done
- * @partition: (element-type guint): numbers of partitions whose type changed
- * @type_uuids: (element-type utf8): the type that each has now
- * @note: (out) (transfer full) (nullable): why udev does not know (not running; 5 s are over), one
- *   line; %NULL when it does, and for files
- *
- * udevd watches the whole disk and reads it again when a writing descriptor is closed; while ours
- * holds the lock it does not.  This gives up the lock, closes the writing descriptor and waits,
- * at most 5 s, until udev's record of each partition has the new type.  The medium can only be
- * read afterwards.
+/*
+ * Gives up the lock and the writing descriptor, which is what udevd waits for to read the disk
+ * again. The medium can only be read afterwards.
  */
-void dps_medium_wait_for_udev(DpsMedium *self, GArray *partitions, GPtrArray *type_uuids,
-			      char **note);
+void dps_medium_stop_writing(DpsMedium *self);

@@ -44,9 +44,8 @@ CLASSES = {
     "core": [
         "libdps/format/gpt-edit.c",
         "libdps/format/btrfs-edit.c",
-        *(f"libdps/target/medium.c:{name}" for name in (
-            "lock", "read_directly", "read_back", "write_fully", "overlay", "check_old_bytes", "compare_back",
-            "dps_medium_write_edits", "is_between", "dps_medium_put_back")),
+        "libdps/target/medium.c:lock",
+        "libdps/target/medium-edits.c",
         "libdps/target/save.c",
         "libdps/target/journal.c",
         "libdps/decide/apply.c",
@@ -56,7 +55,8 @@ CLASSES = {
     ],
     "writers": [
         "libdps/ground/edit.c",
-        *(f"libdps/target/{name}.c" for name in ("medium", "save", "journal", "blockdev", "beneath", "subvolume")),
+        *(f"libdps/target/{name}.c" for name in (
+            "medium", "medium-edits", "save", "journal", "blockdev", "beneath", "subvolume", "holders", "raw-image")),
         *(f"libdps/format/{name}.c" for name in ("gpt-edit", "btrfs-edit", "gpt")),
         *(f"libdps/decide/{name}.c" for name in ("apply", "undo", "backup", "prepare", "change", "plan", "default-subvolume")),
         "cli/apply.c",
