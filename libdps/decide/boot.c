@@ -199,6 +199,11 @@ open_part(DpsBootPart *part, DpsDisk *disk, DpsTree *tree, DpsPartition *partiti
 	} else if (g_strcmp0(type, "btrfs") == 0 && partition->btrfs) {
 		part->files = part->own_files = dps_btrfs_open_files(
 			&partition->region, dps_btrfs_get_default_id(partition->btrfs), &error);
+	} else if (partition->size == 0) {
+		dps_throw(&error, DPS_ERROR_CORRUPT, "its entry leads outside of the disk");
+	} else if (!type) {
+		dps_throw(&error, DPS_ERROR_UNSUPPORTED, "it holds %s",
+			  dps_partition_describe_content(partition));
 	} else {
 		dps_throw(&error, DPS_ERROR_UNSUPPORTED, "%s cannot be read without a mount",
 			  dps_partition_describe_content(partition));

@@ -219,7 +219,8 @@ check_esp_too_small(DpsCheck *check)
 	uint64_t least = (large_sectors ? 257 : 33) * MIB;
 	uint64_t wanted = (large_sectors ? 260 : 100) * MIB;
 
-	if (esp && esp->size < wanted)
+	/* An entry that leads outside of the disk has no size, and a finding of its own. */
+	if (esp && esp->size > 0 && esp->size < wanted)
 		dps_check_report(check, esp->number, "make it 512 MiB or more when you can",
 				 "has %" PRIu64 " MiB: %s", esp->size / MIB,
 				 esp->size < least

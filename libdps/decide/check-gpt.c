@@ -184,6 +184,41 @@ check_partuuid_is_type(DpsCheck *check)
 	}
 }
 
+/* A table of entries that all overlap is not listed one by one. */
+#define MAX_OVERLAPS 8
+
+/* The partitions in front of an entry that it overlaps: "partition 3", "partitions 3 and 4"; NULL:
+ * none.  An overlap is told once, of the later entry of the two. */
+static char *
+list_overlaps(const GPtrArray *entries, guint n)
+{
+	const DpsGptEntry *entry = entries->pdata[n];
+	g_autoptr(GArray) found = g_array_new(FALSE, FALSE, sizeof(guint));
+	GString *list;
+	guint shown;
+
+	for (guint i = 0; i < n; i++) {
+		const DpsGptEntry *other = entries->pdata[i];
+
+		if (other->first_lba <= entry->last_lba && entry->first_lba <= other->last_lba)
+			g_array_append_val(found, other->number);
+	}
+	if (found->len == 0)
+		return NULL;
+
+	shown = MIN(found->len, MAX_OVERLAPS);
+	list = g_string_new(found->len == 1 ? "partition " : "partitions ");
+	for (guint i = 0; i < shown; i++)
+		g_string_append_printf(list, "%s%u",
+				       i == 0				       ? ""
+				       : i + 1 == shown && shown == found->len ? " and "
+									       : ", ",
+				       g_array_index(found, guint, i));
+	if (shown < found->len)
+		g_string_append_printf(list, " and %u more", found->len - shown);
+	return g_string_free(list, FALSE);
+}
+
 static void
 check_gpt_overlap(DpsCheck *check)
 {
@@ -191,12 +226,20 @@ check_gpt_overlap(DpsCheck *check)
 
 	for (guint i = 0; gpt && i < gpt->entries->len; i++) {
 		const DpsGptEntry *entry = gpt->entries->pdata[i];
+		g_autofree char *others = entry->problem ? list_overlaps(gpt->entries, i) : NULL;
 
-		if (entry->problem)
+		if (entry->is_outside)
+			dps_check_report(check, entry->number,
+					 "move or remove it with a partitioner: it is for another "
+					 "disk, or a larger one",
+					 "%s%s%s: firmware leaves such an entry out",
+					 entry->problem, others ? ", and it overlaps " : "",
+					 others ? others : "");
+		else if (others)
 			dps_check_report(check, entry->number,
 					 "move or remove it with a partitioner; what is in it may "
 					 "be overwritten",
-					 "%s: firmware leaves such an entry out", entry->problem);
+					 "it overlaps %s: firmware leaves all of them out", others);
 	}
 }
 

@@ -276,6 +276,25 @@ find_finding(DpsCheck *check)
 	return NULL;
 }
 
+/* What is wrong with the place of an entry that has to be there: firmware leaves such an ESP out,
+ * and the kernel and libblkid a root outside of the usable area. */
+static char *
+find_bad_entry(DpsCheck *check)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
+	const DpsPartition *esp = check->boot->esp.partition, *root = dps_check_get_root(check);
+
+	for (guint i = 0; gpt && i < gpt->entries->len; i++) {
+		const DpsGptEntry *entry = gpt->entries->pdata[i];
+
+		if (entry->problem &&
+		    ((esp && esp->number == entry->number) ||
+		     (root && root->number == entry->number && entry->is_outside)))
+			return g_strdup_printf("partition %u: %s", entry->number, entry->problem);
+	}
+	return NULL;
+}
+
 /* Why root is not found by its type when the command line is empty; NULL: it is. */
 static char *
 find_reason(DpsCheck *check)
@@ -287,6 +306,8 @@ find_reason(DpsCheck *check)
 	const DpsCandidate *candidate;
 	DpsProfile profile;
 
+	if (!reason)
+		reason = find_bad_entry(check);
 	if (reason)
 		return reason;
 	if (check->arch == DPS_ARCH_NONE)

@@ -301,6 +301,7 @@ read_entries(DpsGpt *gpt)
 		entry->attributes = dps_load_le64(raw + DPS_GPT_ENTRY_ATTRIBUTES);
 		entry->name = name_to_utf8(raw + DPS_GPT_ENTRY_NAME);
 		entry->problem = find_entry_problem(copy, entry);
+		entry->is_outside = entry->problem != NULL;
 		g_ptr_array_add(gpt->entries, entry);
 	}
 	note_overlaps(gpt->entries);

@@ -59,6 +59,7 @@ typedef struct {
 	uint64_t attributes;
 	char *name;    /* UTF-8 whatever is on disk: what is no character becomes U+FFFD */
 	char *problem; /* its place is odd: outside of the usable area, overlaps another; or NULL */
+	gboolean is_outside; /* it ends before it starts, or leaves the usable area */
 } DpsGptEntry;
 
 typedef struct {

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The other shapes of a fault that test_faults.py has one row of.
+
+Each row makes a disk with one fault, and one that looks like it and is sound.  The fault gives one
+finding of its code, at its severity, with its words, and no other error; the sound disk gives neither
+the code nor any error.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import struct
+import sys
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "data"))
+import makedisk
+import makepe
+from makedisk import MIB, Partition
+from test_faults import (BIOS_BOOT, HOME, LOADER, SWAP, TREE, TYPE1, UKI, Disk, check, errors, ext4, fs_uuid, fstab, mend,
+                         sgdisk, write_at)
+
+
+@dataclasses.dataclass
+class Row:
+    code: str
+    severity: str
+    says: str  # in its message
+    disk: Disk
+    sound: Disk | None = None  # what looks like it and is sound
+    args: tuple = ()
+    silent: tuple[str, ...] = ()  # codes that the fault must not give
+    verdict: str = ""  # in the last line
+
+
+def edit_entry(number: int, change: Callable[[bytearray], None]) -> Callable:
+    """Changes the 128 bytes of an entry in both copies of the table, with good checksums."""
+
+    def after(path: pathlib.Path) -> None:
+        with open(path, "r+b") as file:
+            for header_at in (512, path.stat().st_size - 512):
+                file.seek(header_at)
+                header = bytearray(file.read(512))
+                entries_at = struct.unpack_from("<Q", header, 72)[0] * 512
+                file.seek(entries_at)
+                entries = bytearray(file.read(128 * 128))
+                entry = entries[(number - 1) * 128 : number * 128]
+                change(entry)
+                entries[(number - 1) * 128 : number * 128] = entry
+                struct.pack_into("<I", header, 88, zlib.crc32(entries))
+                struct.pack_into("<I", header, 16, 0)
+                struct.pack_into("<I", header, 16, zlib.crc32(bytes(header[:92])))
+                file.seek(entries_at)
+                file.write(entries)
+                file.seek(header_at)
+                file.write(header)
+
+    return after
+
+
+def move(number: int, first: int, last: int) -> Callable:
+    """Puts an entry on other sectors, from the first to the last."""
+    return edit_entry(number, lambda entry: struct.pack_into("<QQ", entry, 32, first, last))
+
+
+def all_of(*steps: Callable) -> Callable:
+    return lambda path: [step(path) for step in steps]
+
+
+# Where the sound disk has its first partition of 16 MiB, behind the ESP of 34 and root of 32.
+THIRD_AT = 67 * 2048
+
+# fmt: off
+ROWS: dict[str, Row] = {
+    # The table
+    "the whole first sector is zero": Row("pmbr-missing", "error", "no protective record", Disk(after=write_at(0, bytes(512)))),
+    "the records and the signature are zero": Row("pmbr-missing", "error", "no protective record", Disk(after=write_at(446, bytes(66)))),
+    "the records are zero": Row("pmbr-missing", "error", "no protective record", Disk(after=write_at(446, bytes(64)))),
+    "only the signature is missing": Row("pmbr-missing", "error", "no protective record", Disk(after=write_at(510, bytes(2)))),
+    "a home that leaves the usable area": Row(
+        "gpt-overlap", "error", "not all inside of the usable area", Disk(more=(ext4(type=HOME),), after=move(3, THIRD_AT, 1 << 40)),
+        Disk(more=(ext4(type=HOME),))),
+    "a root behind the end of the disk": Row(
+        "gpt-overlap", "error", "not all inside of the usable area", Disk(after=move(2, 1 << 30, (1 << 30) + 65535)),
+        silent=("root-unformatted", "root-missing"), verdict="no: partition 2: sectors"),
+    "an ESP behind the end of the disk": Row(
+        "gpt-overlap", "error", "not all inside of the usable area", Disk(after=move(1, 1 << 30, (1 << 30) + 69631)),
+        silent=("esp-too-small", "esp-missing", "esp-not-fat", "esp-fat-inconsistent"), verdict="no: partition 1: sectors"),
+    "two entries that overlap": Row(
+        "gpt-overlap", "error", "overlaps partition 3", Disk(more=(ext4(), ext4()), after=move(4, THIRD_AT + 2048, THIRD_AT + 40000)),
+        Disk(more=(ext4(), ext4()))),
+    "an entry over two others": Row(
+        "gpt-overlap", "error", "overlaps partitions 3 and 4",
+        Disk(more=(ext4(), ext4(), ext4()), after=move(5, THIRD_AT + 2048, THIRD_AT + 40000)), Disk(more=(ext4(), ext4(), ext4()))),
+}
+# fmt: on
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_fires(name: str, tmp_path: pathlib.Path) -> None:
+    row = ROWS[name]
+    findings = check(row.disk.make(tmp_path / "bad.raw"), *row.args)
+    found = [finding for finding in findings if finding["code"] == row.code and row.says in finding["message"]]
+    assert len(found) == 1, findings
+    assert [finding["code"] for finding in findings].count(row.code) == 1 or row.severity == "info", findings
+    assert found[0]["severity"] == row.severity
+    assert errors(findings) == ([row.code] if row.severity == "error" else []), findings
+    assert not {finding["code"] for finding in findings} & set(row.silent), findings
+    verdict = next(finding["message"] for finding in findings if finding["code"] == "dps-summary" and not finding["partition"])
+    assert row.verdict in verdict
+    mend(tmp_path / "bad.raw", found, row.args)
+
+
+@pytest.mark.parametrize("name", [name for name, row in ROWS.items() if row.sound])
+def test_silent(name: str, tmp_path: pathlib.Path) -> None:
+    row = ROWS[name]
+    assert row.sound
+    findings = check(row.sound.make(tmp_path / "good.raw"), *row.args)
+    assert not [finding for finding in findings if finding["code"] == row.code and row.says in finding["message"]], findings
+    assert errors(findings) == [], findings
