@@ -258,6 +258,94 @@ check_swap_multiple(DpsCheck *check)
 	}
 }
 
+/* Whether a partition's type is the fault of another rule's error, which says what it is instead.
+ */
+static gboolean
+is_mistyped_otherwise(DpsCheck *check, DpsPartition *partition)
+{
+	const DpsTreeOrigin *origin =
+		check->is_own_tree && check->tree ? dps_tree_get_origin(check->tree) : NULL;
+
+	return dps_check_has_error(check, "esp-wrong-type", partition->number) ||
+	       (origin && origin->partition == partition->number &&
+		dps_check_has_error(check, "root-missing", 0));
+}
+
+/*
+ * Whether crypttab opens a partition: what is on it before does not matter then, for it is made
+ * swap at each boot, with a new key (crypttab(5), "swap").  A node of the target is not one of this
+ * machine: it may be any partition.
+ */
+static gboolean
+is_opened_by_crypttab(DpsCheck *check, DpsPartition *partition)
+{
+	GPtrArray *crypttab = check->tree ? dps_tree_get_crypttab(check->tree, NULL) : NULL;
+
+	for (guint i = 0; crypttab && i < crypttab->len; i++) {
+		const DpsCrypttabEntry *entry = crypttab->pdata[i];
+		DpsPartition *found;
+
+		if (dps_check_find_root_spec(check, entry->spec, &found) == DPS_ROOT_SPEC_UNKNOWN ||
+		    found == partition)
+			return TRUE;
+	}
+	return FALSE;
+}
+
+/* Something else under the type of swap. */
+static void
+judge_no_swap(DpsCheck *check, DpsPartition *partition)
+{
+	gboolean is_empty = partition->content.kind == DPS_CONTENT_NONE;
+	DpsSeverity severity = DPS_SEVERITY_ERROR;
+
+	if (is_mistyped_otherwise(check, partition) || is_opened_by_crypttab(check, partition))
+		return;
+
+	/* One line of swap in fstab, and systemd enables none by its type; and where crypttab could
+	 * not be read, an empty one may be meant for it. */
+	if (has_fstab_swap(check) || (is_empty && !check->tree))
+		severity = DPS_SEVERITY_WARNING;
+	if (is_empty)
+		dps_check_report_as(check, severity, partition->number,
+				    "run mkswap on it, or take the tag away: `dps-tag apply {disk} "
+				    "linux-generic={n}`",
+				    "has the swap type and holds nothing that is known: mkswap was "
+				    "never run");
+	else
+		dps_check_report_as(check, severity, partition->number,
+				    "give it the type of what it holds; mkswap would destroy that",
+				    "has the swap type and holds %s",
+				    dps_partition_describe_content(partition));
+}
+
+/* Swap that is not tagged: fstab may enable it all the same. */
+static void
+judge_generic_swap(DpsCheck *check, DpsPartition *partition)
+{
+	GPtrArray *fstab = check->tree ? dps_tree_get_fstab(check->tree) : NULL;
+
+	for (guint i = 0; fstab && i < fstab->len; i++) {
+		const DpsFstabEntry *entry = fstab->pdata[i];
+		DpsPartition *found;
+
+		dps_check_find_root_spec(check, entry->spec, &found);
+		if (found != partition || g_strcmp0(entry->fs_type, "swap") != 0)
+			continue;
+		dps_check_report_as(
+			check, DPS_SEVERITY_INFO, partition->number,
+			"tag it: `dps-tag apply {disk} swap={n}`",
+			"holds swap and has the generic type: fstab enables it, systemd "
+			"by itself would not");
+		return;
+	}
+	/* Nothing says that it is meant to be used: a warning. */
+	dps_check_report_as(check, DPS_SEVERITY_WARNING, partition->number,
+			    "tag it: `dps-tag apply {disk} swap={n}`",
+			    "holds swap and has the generic type: systemd does not enable it by "
+			    "itself");
+}
+
 static void
 check_swap_type_mismatch(DpsCheck *check)
 {
@@ -266,26 +354,15 @@ check_swap_type_mismatch(DpsCheck *check)
 		DpsContentKind kind = partition->content.kind;
 		DpsRole role;
 
-		if (!partition->type)
+		if (!partition->type || dps_check_is_entry_bad(check, partition->number))
 			continue;
 		role = partition->type->role;
 		if (role == DPS_ROLE_SWAP && kind != DPS_CONTENT_SWAP && kind != DPS_CONTENT_LUKS &&
 		    kind != DPS_CONTENT_AMBIGUOUS && !(partition->attributes & DPS_FLAG_NO_AUTO) &&
 		    !dps_partition_is_firmware_area(partition))
-			/* An empty one is made swap at each boot by crypttab: swap with a new key.
-			 */
-			dps_check_report_as(check,
-					    kind == DPS_CONTENT_NONE ? DPS_SEVERITY_WARNING
-								     : DPS_SEVERITY_ERROR,
-					    partition->number,
-					    "give it the type of what it holds, or run mkswap",
-					    "has the swap type and holds %s",
-					    dps_partition_describe_content(partition));
+			judge_no_swap(check, partition);
 		else if (role == DPS_ROLE_LINUX_GENERIC && kind == DPS_CONTENT_SWAP)
-			dps_check_report_as(check, DPS_SEVERITY_WARNING, partition->number,
-					    "tag it: `dps-tag apply {disk} swap={n}`",
-					    "holds swap and has the generic type: systemd does not "
-					    "enable it by itself");
+			judge_generic_swap(check, partition);
 		else if (dps_check_is_mounted_role(role) && kind == DPS_CONTENT_SWAP)
 			dps_check_report(
 				check, partition->number, "tag it: `dps-tag apply {disk} swap={n}`",

@@ -44,8 +44,11 @@ fill_in(DpsCheck *check, const char *hint, guint partition)
 	g_autofree char *number = g_strdup_printf("%u", partition);
 	g_autofree char *root = NULL;
 
-	/* What nothing on the disk says has to be said again. */
-	if (dps_check_options_get_arch(check->options) != DPS_ARCH_NONE)
+	/* apply takes the architecture from the system's programs; what only the caller said, or a
+	 * loader, has to be said again. */
+	if (check->arch != DPS_ARCH_NONE &&
+	    (dps_check_options_get_arch(check->options) != DPS_ARCH_NONE || !check->tree ||
+	     dps_tree_get_arch(check->tree) != check->arch))
 		root = g_strconcat("root:", dps_arch_to_string(check->arch), NULL);
 	g_string_replace(text, "{root}", root ? root : "root", 0);
 	g_string_replace(text, "{n}", number, 0);
@@ -155,6 +158,20 @@ dps_check_cannot_judge(DpsCheck *check, guint partition, const char *reason)
 	found->last = check->rule;
 	g_string_append_printf(found->codes, "%s%s", found->codes->len ? ", " : "",
 			       check->rule->code);
+}
+
+gboolean
+dps_check_has_error(DpsCheck *check, const char *code, guint partition)
+{
+	for (guint i = 0; i < check->findings->len; i++) {
+		DpsFinding *finding = check->findings->pdata[i];
+
+		if (dps_finding_get_severity(finding) == DPS_SEVERITY_ERROR &&
+		    dps_finding_get_partition(finding) == partition &&
+		    strcmp(dps_finding_get_code(finding), code) == 0)
+			return TRUE;
+	}
+	return FALSE;
 }
 
 DpsTree *

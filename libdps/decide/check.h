@@ -54,7 +54,7 @@ extern const DpsRule dps_rules_gpt[], dps_rules_esp[], dps_rules_fat[], dps_rule
  * Adds a finding of the rule that runs.  message is a format; hint may be NULL.  What is between
  * backquotes in a hint is a command that can be pasted: "{disk}" in it becomes the path of the
  * disk, quoted for a shell, "{n}" the number of the finding's partition, and "{root}" the role
- * root, with its architecture where only the caller said it.
+ * root, with its architecture where the system's programs do not tell it.
  */
 void dps_check_report(DpsCheck *check, guint partition, const char *hint, const char *format, ...)
 	G_GNUC_PRINTF(4, 5);
@@ -73,6 +73,10 @@ void dps_check_report_file(DpsCheck *check, DpsSeverity severity, guint partitio
 
 /* Says that the rule that runs could not be judged; one finding a reason, with all its rules. */
 void dps_check_cannot_judge(DpsCheck *check, guint partition, const char *reason);
+
+/* Whether a rule above, in the order of the tables, has reported an error of this code about a
+ * partition (0: the disk): what only follows from that is no fault of its own. */
+gboolean dps_check_has_error(DpsCheck *check, const char *code, guint partition);
 
 /* The tree, or NULL after saying that the rule could not be judged without one. */
 DpsTree *dps_check_need_tree(DpsCheck *check);

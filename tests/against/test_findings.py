@@ -255,7 +255,7 @@ def test_esp_multiple_silent_when_hidden(tmp_path):
 def test_root_missing_fires(tmp_path):
     image = makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC)])
     found = only(check(image), "root-missing")
-    assert found["severity"] == "error" and "root=2" in found["hint"]
+    assert found["severity"] == "error" and "root:x86_64=2" in found["hint"]
 
 
 def test_root_missing_silent(tmp_path):
@@ -427,7 +427,7 @@ def test_image_mode_is_a_system(tmp_path, content):
     var = Partition(size=2, type="4d21b016-b534-45c2-a9fb-5c16e091fd2d", content="ext4")
     image = makedisk.make(tmp_path / "d.raw", [esp(files=LOADER), root(files=files, type=makedisk.GENERIC, **more), var])
     found = check(image)
-    assert "root=2" in only(found, "root-missing")["hint"]
+    assert "root:x86_64=2" in only(found, "root-missing")["hint"]
     assert "24e43059-9734-49cd-a32e-bcae30d648ed" in only(found, "var-partuuid-mismatch")["message"]
     assert not [finding for finding in found if finding["code"] == "not-judged"]
     plan = dps_tag("plan", image)

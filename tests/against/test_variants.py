@@ -22,8 +22,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "data"))
 import makedisk
 import makepe
 from makedisk import MIB, Partition
-from test_faults import (BIOS_BOOT, HOME, LOADER, SWAP, TREE, TYPE1, UKI, Disk, check, errors, ext4, fs_uuid, fstab, mend,
-                         sgdisk, write_at)
+from test_faults import (BIOS_BOOT, HOME, LOADER, LUKS_ROOT, SWAP, TREE, TYPE1, UKI, Disk, check, errors, ext4, fs_uuid, fstab, mend,
+                         sgdisk, with_root, write_at)
 
 
 @dataclasses.dataclass
@@ -97,6 +97,34 @@ ROWS: dict[str, Row] = {
     "an entry over two others": Row(
         "gpt-overlap", "error", "overlaps partitions 3 and 4",
         Disk(more=(ext4(), ext4(), ext4()), after=move(5, THIRD_AT + 2048, THIRD_AT + 40000)), Disk(more=(ext4(), ext4(), ext4()))),
+    # Swap
+    "an ESP with the type of swap": Row(
+        "esp-wrong-type", "error", "its type is swap", Disk(esp={"type": SWAP}), silent=("swap-type-mismatch",), verdict="no: partition 1"),
+    "a root with the type of swap": Row(
+        "root-missing", "error", "does not get beyond the initrd", Disk(root={"type": SWAP}), silent=("swap-type-mismatch",)),
+    "a root with the type of swap, and root= in the entries": Row(
+        "swap-type-mismatch", "error", "holds ext4", Disk(files=with_root(f"root=UUID={fs_uuid(2)}"), root={"type": SWAP})),
+    "swap that is empty": Row(
+        "swap-type-mismatch", "error", "mkswap was never run", Disk(more=(Partition(size=8, type=SWAP),)),
+        Disk(tree={**TREE, "etc/crypttab": "swap PARTUUID=00000003-1111-4222-8333-444444444444 /dev/urandom swap\n"},
+             more=(Partition(size=8, type=SWAP),))),
+    "swap that is empty, of a system that cannot be read": Row(
+        "swap-type-mismatch", "warning", "mkswap was never run", Disk(root=LUKS_ROOT, more=(Partition(size=8, type=SWAP),)),
+        Disk(tree={**TREE, "etc/crypttab": "swap /dev/vda3 /dev/urandom swap\n"}, more=(Partition(size=8, type=SWAP),))),
+    "ext4 as swap": Row(  # the small ext2 that keeps a UUID in front of swap with a new key
+        "swap-type-mismatch", "error", "holds ext4", Disk(more=(ext4(type=SWAP),)),
+        Disk(tree={**TREE, "etc/crypttab": f"swap UUID={fs_uuid(3)} /dev/urandom swap,offset=2048\n",
+                   "etc/fstab": "/dev/mapper/swap none swap defaults 0 0\n"}, more=(ext4(type=SWAP),))),
+    "ext4 as swap, where fstab has the swap": Row(
+        "swap-type-mismatch", "warning", "holds ext4", Disk(tree=fstab("/swapfile none swap defaults 0 0\n"), more=(ext4(type=SWAP),))),
+    "swap with the generic type": Row(
+        "swap-type-mismatch", "warning", "does not enable it by itself", Disk(more=(Partition(size=8, content="swap"),)),
+        Disk(more=(Partition(size=8, type=SWAP, content="swap"),))),
+    "swap with the generic type, which fstab enables": Row(
+        "swap-type-mismatch", "info", "fstab enables it",
+        Disk(tree=fstab(f"UUID={fs_uuid(3)} none swap defaults 0 0\n"), more=(Partition(size=8, content="swap"),))),
+    "swap with the type of home": Row(
+        "swap-type-mismatch", "error", "systemd tries to mount it", Disk(more=(Partition(size=8, type=HOME, content="swap"),))),
 }
 # fmt: on
 
