@@ -181,6 +181,54 @@ is_for_lost_esp(DpsCheck *check, const DpsFstabEntry *entry)
 	       (!check->boot->esp.partition || !check->boot->esp.is_fat);
 }
 
+/* Whether the boot goes on without what a line names.  Root and /usr are mandatory, and have no
+ * such words (fstab-generator.c of systemd 257, mandatory_mount_drop_unapplicable_options()). */
+static gboolean
+is_optional(const DpsFstabEntry *entry)
+{
+	static const char *const words[] = { "nofail", "noauto", "x-systemd.automount" };
+
+	if (g_strcmp0(entry->mount_point, "/") == 0 || g_strcmp0(entry->mount_point, "/usr") == 0)
+		return FALSE;
+	for (guint i = 0; i < G_N_ELEMENTS(words); i++)
+		if (has_option(entry->options, words[i]))
+			return TRUE;
+	return FALSE;
+}
+
+/* A line for what nothing on the disk is called. */
+static void
+report_missing(DpsCheck *check, const DpsFstabEntry *entry)
+{
+	DpsSeverity severity = is_for_lost_esp(check, entry) ? DPS_SEVERITY_WARNING
+							     : dps_check_image_severity(check);
+
+	/* swap.target fails after the time that a device has, and nothing else does. */
+	if (g_strcmp0(entry->fs_type, "swap") == 0)
+		dps_check_report_file(check, DPS_SEVERITY_WARNING, 0, "/etc/fstab",
+				      "correct it, or add nofail",
+				      "%s as swap: nothing on this disk is called so: the boot "
+				      "waits for it, for ninety seconds, and goes on without this "
+				      "swap",
+				      entry->spec);
+	else if (g_strcmp0(entry->mount_point, "/") == 0)
+		dps_check_report_file(check, severity, 0, "/etc/fstab",
+				      "write what `dps-tag show {disk}` says; nofail has no effect "
+				      "on this line",
+				      "%s at /: nothing on this disk is called so: root cannot be "
+				      "mounted again as fstab says, and may stay read-only",
+				      entry->spec);
+	else if (entry->mount_point)
+		dps_check_report_file(check, severity, 0, "/etc/fstab",
+				      strcmp(entry->mount_point, "/usr") == 0
+					      ? "write what `dps-tag show {disk}` says; nofail has "
+						"no effect on this line"
+					      : "correct it, or add nofail",
+				      "%s at %s: nothing on this disk is called so, and the boot "
+				      "waits for it",
+				      entry->spec, entry->mount_point);
+}
+
 static void
 check_fstab_shadows(DpsCheck *check)
 {
@@ -196,17 +244,8 @@ check_fstab_shadows(DpsCheck *check)
 		DpsRootSpec found = dps_check_find_root_spec(check, entry->spec, &partition);
 
 		/* Of a system with several disks, the others may have it. */
-		if (found == DPS_ROOT_SPEC_MISSING && check->is_own_tree && entry->mount_point &&
-		    !has_option(entry->options, "nofail") && !has_option(entry->options, "noauto"))
-			dps_check_report_file(check,
-					      is_for_lost_esp(check, entry)
-						      ? DPS_SEVERITY_WARNING
-						      : dps_check_image_severity(check),
-					      0, "/etc/fstab", "correct it, or add nofail",
-					      "%s at %s: nothing on this disk is called so, and "
-					      "the boot waits for "
-					      "it",
-					      entry->spec, entry->mount_point);
+		if (found == DPS_ROOT_SPEC_MISSING && check->is_own_tree && !is_optional(entry))
+			report_missing(check, entry);
 		if (!partition || !partition->type || !entry->mount_point ||
 		    g_strcmp0(mount_point_of(partition->type->role), entry->mount_point) != 0 ||
 		    partition->type->role == DPS_ROLE_XBOOTLDR)

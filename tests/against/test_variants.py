@@ -75,6 +75,8 @@ def all_of(*steps: Callable) -> Callable:
 # Where the sound disk has its first partition of 16 MiB, behind the ESP of 34 and root of 32.
 THIRD_AT = 67 * 2048
 
+NOWHERE = "12345678-1234-4234-8234-123456789abc"
+
 # fmt: off
 ROWS: dict[str, Row] = {
     # The table
@@ -125,6 +127,24 @@ ROWS: dict[str, Row] = {
         Disk(tree=fstab(f"UUID={fs_uuid(3)} none swap defaults 0 0\n"), more=(Partition(size=8, content="swap"),))),
     "swap with the type of home": Row(
         "swap-type-mismatch", "error", "systemd tries to mount it", Disk(more=(Partition(size=8, type=HOME, content="swap"),))),
+    # fstab
+    "swap of fstab that is nowhere": Row(
+        "fstab-shadows", "warning", "goes on without this swap", Disk(tree=fstab(f"UUID={NOWHERE} none swap sw 0 0\n")),
+        Disk(tree=fstab(f"UUID={NOWHERE} none swap sw,nofail 0 0\nLABEL=no swap swap noauto\n"))),
+    "swap of fstab by a label that is nowhere": Row(
+        "fstab-shadows", "warning", "LABEL=nowhere as swap", Disk(tree=fstab("LABEL=nowhere none swap sw 0 0\n")),
+        Disk(tree=fstab(f"PARTUUID=00000003-1111-4222-8333-444444444444 none swap sw 0 0\n/swapfile none swap sw\nUUID={fs_uuid(3)} swap swap sw\n"),
+             more=(Partition(size=8, type=SWAP, content="swap"),))),
+    "root of fstab that is nowhere": Row(
+        "fstab-shadows", "error", "cannot be mounted again as fstab says", Disk(tree=fstab(f"UUID={NOWHERE} / ext4 defaults 0 1\n")),
+        Disk(tree=fstab(f"UUID={fs_uuid(2)} / ext4 defaults 0 1\n"))),
+    "root of fstab that is nowhere, with nofail": Row(
+        "fstab-shadows", "error", "cannot be mounted again as fstab says", Disk(tree=fstab(f"UUID={NOWHERE} / ext4 nofail 0 1\n"))),
+    "usr of fstab that is nowhere, with nofail": Row(
+        "fstab-shadows", "error", "the boot waits for it", Disk(tree=fstab(f"UUID={NOWHERE} /usr ext4 nofail 0 1\n"))),
+    "data of fstab that is nowhere": Row(
+        "fstab-shadows", "error", "the boot waits for it", Disk(tree=fstab(f"PARTUUID={NOWHERE} /data ext4 defaults 0 1\n")),
+        Disk(tree=fstab(f"PARTUUID={NOWHERE} /data ext4 x-systemd.automount 0 1\n"))),
 }
 # fmt: on
 
