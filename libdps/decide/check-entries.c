@@ -20,23 +20,29 @@ report_entry(DpsCheck *check, DpsSeverity severity, const DpsBootEntry *entry, c
 			      hint, "%s", message);
 }
 
-/* One file that an entry names. */
+/* One file that an entry names.  Severity 0: how much the entry needs it hangs on who reads it. */
 static void
-look_for(DpsCheck *check, const DpsBootEntry *entry, const char *key, const char *path)
+look_for(DpsCheck *check, DpsSeverity severity, const DpsBootEntry *entry, const char *key,
+	 const char *path)
 {
+	g_autoptr(DpsFileInfo) info = NULL;
 	g_autofree char *message = NULL;
 
 	/* GRUB fills in variables, and has names of its own for disks. */
-	if (!path || strchr(path, '$') || *path == '(' || dps_boot_exists(entry->part, path))
+	if (!path || strchr(path, '$') || *path == '(')
+		return;
+	info = dps_boot_lookup(entry->part, path);
+	if (info && info->kind == DPS_FILE_REGULAR)
 		return;
 
-	message = g_strdup_printf("%s /%s: there is no such file on the same partition", key, path);
-	report_entry(check,
-		     check->boot->chain == DPS_CHAIN_SYSTEMD_BOOT ||
-				     entry->part == &check->boot->esp
-			     ? 0
-			     : DPS_SEVERITY_WARNING,
-		     entry, "install the kernel again, or remove the entry", message);
+	if (severity == 0 && check->boot->chain != DPS_CHAIN_SYSTEMD_BOOT &&
+	    entry->part != &check->boot->esp)
+		severity = DPS_SEVERITY_WARNING;
+	message = g_strdup_printf("%s /%s: %s", key, path,
+				  info ? "it is a directory, and no file"
+				       : "there is no such file on the same partition");
+	report_entry(check, severity, entry, "install the kernel again, or remove the entry",
+		     message);
 }
 
 static void
@@ -57,10 +63,18 @@ check_bls_entry_file_missing(DpsCheck *check)
 		    bls->loader == DPS_BLS_LOADER_NONE || bls->loader == DPS_BLS_LOADER_UKI_URL ||
 		    entry->hidden == DPS_BLS_HIDDEN_ARCH)
 			continue;
-		look_for(check, entry, keys[bls->loader], bls->path);
+		look_for(check, 0, entry, keys[bls->loader], bls->path);
 		for (guint j = 0; j < bls->initrds->len; j++)
-			look_for(check, entry, "initrd", bls->initrds->pdata[j]);
-		look_for(check, entry, "devicetree", bls->devicetree);
+			look_for(check, 0, entry, "initrd", bls->initrds->pdata[j]);
+		look_for(check, 0, entry, "devicetree", bls->devicetree);
+		/* What systemd-boot up to 257 does not read, and without which the kernel starts.
+		 */
+		for (guint j = 0; j < bls->devicetree_overlays->len; j++)
+			look_for(check, DPS_SEVERITY_WARNING, entry, "devicetree-overlay",
+				 bls->devicetree_overlays->pdata[j]);
+		for (guint j = 0; j < bls->extras->len; j++)
+			look_for(check, DPS_SEVERITY_WARNING, entry, "extra",
+				 bls->extras->pdata[j]);
 	}
 }
 
@@ -153,6 +167,7 @@ check_bls_linux_not_efi(DpsCheck *check)
 
 	for (guint i = 0; i < check->boot->entries->len; i++) {
 		const DpsBootEntry *entry = check->boot->entries->pdata[i];
+		g_autoptr(DpsFileInfo) info = NULL;
 		g_autofree char *message = NULL;
 		DpsProgram *program;
 
@@ -160,6 +175,10 @@ check_bls_linux_not_efi(DpsCheck *check)
 		    entry->bls->loader != DPS_BLS_LOADER_LINUX || entry->hidden != DPS_BLS_SHOWN)
 			continue;
 
+		/* A directory is no program, and another rule's matter. */
+		info = dps_boot_lookup(entry->part, entry->bls->path);
+		if (!info || info->kind != DPS_FILE_REGULAR)
+			continue;
 		program = dps_program_read(entry->part, entry->bls->path);
 		if (!program->is_pe)
 			message = g_strdup_printf("linux /%s is no EFI program: %s",
@@ -297,6 +316,22 @@ check_cmdline_root_missing(DpsCheck *check)
 	}
 }
 
+/* Whether a btrfs has what subvol= or subvolid= of a command line names; 0 is the top level, and a
+ * number that cannot be read is nobody's. */
+static gboolean
+has_subvolume(DpsBtrfs *btrfs, const DpsCmdline *cmdline)
+{
+	const char *path = cmdline->root_subvol;
+	char *end;
+	guint64 id;
+
+	if (path)
+		return dps_btrfs_find_path(btrfs, *path ? path : "/") != NULL;
+
+	id = g_ascii_strtoull(cmdline->root_subvolid, &end, 0);
+	return *end || id == 0 || id == DPS_BTRFS_TOP_LEVEL || dps_btrfs_find_id(btrfs, id);
+}
+
 static void
 check_cmdline_subvol_missing(DpsCheck *check)
 {
@@ -307,24 +342,40 @@ check_cmdline_subvol_missing(DpsCheck *check)
 			i < check->boot->entries->len
 				? check->boot->entries->pdata[i]
 				: check->boot->grub_lines->pdata[i - check->boot->entries->len];
+		const DpsCmdline *cmdline = &entry->cmdline;
+		g_autofree char *option = NULL;
 		g_autofree char *message = NULL;
 		DpsPartition *partition;
 
 		if (entry->hidden != DPS_BLS_SHOWN || entry->is_unclear ||
-		    !entry->cmdline.root_subvol)
+		    (!cmdline->root_subvol && !cmdline->root_subvolid))
 			continue;
-		dps_check_find_root_spec(check, entry->cmdline.root, &partition);
-		if (!partition && !entry->cmdline.root)
+		dps_check_find_root_spec(check, cmdline->root, &partition);
+		if (!partition && !cmdline->root)
 			partition = dps_check_get_root(check);
-		if (!partition || !partition->btrfs ||
-		    dps_btrfs_get_subvolumes(partition->btrfs)->len == 0 ||
-		    dps_btrfs_find_path(partition->btrfs, *entry->cmdline.root_subvol
-								  ? entry->cmdline.root_subvol
-								  : "/"))
+		if (!partition || partition->content.kind != DPS_CONTENT_FILE_SYSTEM)
+			continue;
+
+		option = cmdline->root_subvol
+				 ? g_strconcat("subvol=", cmdline->root_subvol, NULL)
+				 : g_strconcat("subvolid=", cmdline->root_subvolid, NULL);
+		if (g_strcmp0(partition->content.type, "btrfs") != 0) {
+			message =
+				g_strdup_printf("rootflags=%s: the %s in partition %u has none, "
+						"and is not mounted with such an option",
+						option, partition->content.type, partition->number);
+			report_entry(check, 0, entry, "take it out of the command line", message);
+			continue;
+		}
+		if (partition->btrfs_error)
+			dps_check_cannot_judge(check, partition->number,
+					       partition->btrfs_error->message);
+		if (!partition->btrfs || dps_btrfs_get_subvolumes(partition->btrfs)->len == 0 ||
+		    has_subvolume(partition->btrfs, cmdline))
 			continue;
 		message = g_strdup_printf(
-			"rootflags=subvol=%s: the btrfs in partition %u has no such subvolume",
-			entry->cmdline.root_subvol, partition->number);
+			"rootflags=%s: the btrfs in partition %u has no such subvolume", option,
+			partition->number);
 		report_entry(check, 0, entry, "`dps-tag show {disk}` lists its subvolumes",
 			     message);
 	}

@@ -75,6 +75,18 @@ def all_of(*steps: Callable) -> Callable:
 # Where the sound disk has its first partition of 16 MiB, behind the ESP of 34 and root of 32.
 THIRD_AT = 67 * 2048
 
+BTRFS = {"content": "btrfs", "size": 112}
+
+
+def without(name: str) -> dict:
+    return {path: what for path, what in TYPE1.items() if path != name}
+
+
+def entry(more: str, *files: str) -> dict:
+    """A good type #1 entry with more lines, and files of these names."""
+    return {**TYPE1, "loader/entries/test.conf": TYPE1["loader/entries/test.conf"] + more, **{name: "x" for name in files}}
+
+
 NOWHERE = "12345678-1234-4234-8234-123456789abc"
 
 # fmt: off
@@ -127,6 +139,38 @@ ROWS: dict[str, Row] = {
         Disk(tree=fstab(f"UUID={fs_uuid(3)} none swap defaults 0 0\n"), more=(Partition(size=8, content="swap"),))),
     "swap with the type of home": Row(
         "swap-type-mismatch", "error", "systemd tries to mount it", Disk(more=(Partition(size=8, type=HOME, content="swap"),))),
+    # Boot entries
+    "a kernel that is a directory": Row(
+        "bls-entry-file-missing", "error", "linux /linux: it is a directory", Disk(files={**without("linux"), "linux/a": "a"}),
+        silent=("bls-linux-not-efi",)),
+    "an initrd that is a directory": Row(
+        "bls-entry-file-missing", "error", "initrd /initrd: it is a directory", Disk(files={**without("initrd"), "initrd/a": "a"})),
+    "a device tree that is not there": Row(
+        "bls-entry-file-missing", "error", "devicetree /a.dtb: there is no such file", Disk(files=entry("devicetree /a.dtb\n")),
+        Disk(files=entry("devicetree /a.dtb\n", "a.dtb"))),
+    "an overlay that is not there": Row(
+        "bls-entry-file-missing", "warning", "devicetree-overlay /b.dtbo: there is no such file",
+        Disk(files=entry("devicetree-overlay /a.dtbo /b.dtbo\n", "a.dtbo")),
+        Disk(files=entry("devicetree-overlay /a.dtbo /b.dtbo\n", "a.dtbo", "b.dtbo"))),
+    "an extra file that is not there": Row(
+        "bls-entry-file-missing", "warning", "extra /b.cred: there is no such file",
+        Disk(files=entry("extra /a.sysext.raw\nextra /b.cred\n", "a.sysext.raw")),
+        Disk(files=entry("extra /a.sysext.raw\nextra /b.cred\n", "a.sysext.raw", "b.cred"))),
+    "an extra file that is a directory": Row(
+        "bls-entry-file-missing", "warning", "extra /a.cred: it is a directory", Disk(files=entry("extra /a.cred\n", "a.cred/b"))),
+    # rootflags=
+    "a subvolume of an ext4": Row(
+        "cmdline-subvol-missing", "error", "ext4 in partition 2 has none", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")),
+        Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=noatime"))),
+    "a subvolume of an ext4 that is discovered": Row(
+        "cmdline-subvol-missing", "error", "ext4 in partition 2 has none", Disk(files={**LOADER, "EFI/Linux/a.efi": makepe.uki("rootflags=subvol=@")}),
+        Disk(files={**LOADER, "EFI/Linux/a.efi": makepe.uki("rootflags=data=ordered")})),
+    "the number of a subvolume of an ext4": Row(
+        "cmdline-subvol-missing", "error", "rootflags=subvolid=256: the ext4", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvolid=256"))),
+    "the number of a subvolume that is not there": Row(
+        "cmdline-subvol-missing", "error", "subvolid=999: the btrfs in partition 2 has no such subvolume",
+        Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvolid=999"), root=BTRFS),
+        Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvolid=5"), root=BTRFS)),
     # fstab
     "swap of fstab that is nowhere": Row(
         "fstab-shadows", "warning", "goes on without this swap", Disk(tree=fstab(f"UUID={NOWHERE} none swap sw 0 0\n")),
