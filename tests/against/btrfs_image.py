@@ -62,6 +62,7 @@ def mounted(image: Path, directory: Path, options: str = "") -> Iterator[Path]:
         yield directory
     finally:
         makedisk.umount(directory)
+        makedisk.wait_until_detached(image)
 
 
 def fill(top: Path, n_more: int = 0) -> None:

@@ -99,6 +99,18 @@ def umount(place):
     run("umount", place)
 
 
+def wait_until_detached(image):
+    """Such a mount namespace keeps the file system, which may still write, and the loop device: wait for both.
+
+    Copied before, it can lack what was made last, and another of its UUID is taken for the same.
+    """
+    for _ in range(600):
+        if not run("losetup", "--associated", image):
+            return
+        time.sleep(0.1)
+    raise RuntimeError(f"{image}: still attached, a minute after it was unmounted: {run('losetup', '--associated', image)}")
+
+
 def forget_partitions(loop):
     """Takes the partitions of a loop device out of the kernel; busy for a moment as above.
 
@@ -176,6 +188,7 @@ def mounted(image):
                 umount(place)
         finally:
             run("losetup", "--detach", loop)
+            wait_until_detached(image)
 
 
 @contextlib.contextmanager

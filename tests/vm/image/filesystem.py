@@ -34,6 +34,8 @@ def mounted(image: pathlib.Path, *options: str):
         try:
             yield pathlib.Path(place)
         finally:
+            # A mount namespace that somebody made meanwhile keeps it mounted for longer.
+            cache.run("sync", "--file-system", place)
             cache.run("umount", place)
 
 
