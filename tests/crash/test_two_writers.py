@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import commands
@@ -92,122 +96,189 @@ def test_beside_another_tool(disk: Disk, other: list[str], attempt: int) -> None
     assert is_whole(disk.path)
 
 
-def test_repart_waits_for_us(disk: Disk, tmp_path: Path) -> None:
-    """systemd-repart locks as we do; who comes second waits or says busy."""
-    if not shutil.which("systemd-repart", path=ENV["PATH"]):
-        pytest.skip("SKIP: no systemd-repart here")
-    definitions = tmp_path / "repart.d"
-    definitions.mkdir()
-    (definitions / "50-new.conf").write_text(f"[Partition]\nType={SRV}\nSizeMinBytes=128K\nSizeMaxBytes=256K\n")
-    with open(disk.path, "r+b") as file:
-        file.truncate(disk.path.stat().st_size + 8 * makedisk.MIB)
-    assert commands.run("sgdisk", "-e", disk.path).returncode == 0
-    b = start("systemd-repart", "--dry-run=no", "--empty=allow", f"--definitions={definitions}", disk.path)
-    a = commands.run(DPS_TAG, "apply", "--no-check", disk.path, *commands.ASSIGNMENTS)
-    error = b.communicate(timeout=60)[1]
-    if b.returncode != 0 and "disk.raw" not in error:
-        pytest.skip(f"SKIP: systemd-repart cannot work on a file here: {error}")
-    assert a.returncode in (0, 3), a.stderr
-    types = commands.by_us(disk)[0]
-    mine = {n: types[n] for n in OLD}
-    assert mine in (OLD, NEW)
-    assert mine == NEW or a.returncode == 3 or b.returncode == 0
-    again = commands.run(DPS_TAG, "apply", "--no-check", disk.path, *commands.ASSIGNMENTS)
-    assert again.returncode == 0, again.stderr
-    assert is_whole(disk.path)
+def sgdisk(path: Path, place: Path) -> list[str]:
+    return ["sgdisk", f"--typecode=3:{SRV}", str(path)]
 
 
-def sgdisk(disk: Disk) -> list[str]:
-    return ["sgdisk", f"--typecode=3:{SRV}", str(disk.path)]
+def sgdisk_new(path: Path, place: Path) -> list[str]:
+    return ["sgdisk", "--new=7:0:+256K", f"--typecode=7:{SRV}", str(path)]
 
 
-def sgdisk_new(disk: Disk) -> list[str]:
-    return ["sgdisk", f"--new=7:0:+256K", f"--typecode=7:{SRV}", str(disk.path)]
+def parted(path: Path, place: Path) -> list[str]:
+    return ["parted", "-s", str(path), "name", "3", "other"]
 
 
-def parted(disk: Disk) -> list[str]:
-    return ["parted", "-s", str(disk.path), "name", "3", "other"]
-
-
-def sfdisk(disk: Disk) -> list[str]:
+def sfdisk(path: Path, place: Path) -> list[str]:
     quick = ["--quiet", "--no-reread", "--no-tell-kernel"]
-    return ["sfdisk", *quick, "--lock=nonblock", "--part-type", str(disk.path), "3", SRV]
+    return ["sfdisk", *quick, "--lock=nonblock", "--part-type", str(path), "3", SRV]
 
 
-def has_theirs(disk: Disk) -> bool:
-    done = commands.run("sfdisk", "--dump", disk.path)
+def repart(path: Path, place: Path) -> list[str]:
+    """It waits for the lock of a device, and takes none of a file."""
+    definitions = place / "repart.d"
+    definitions.mkdir(exist_ok=True)
+    (definitions / "50-new.conf").write_text(f"[Partition]\nType={SRV}\nSizeMinBytes=128K\nSizeMaxBytes=256K\n")
+    return ["systemd-repart", "--dry-run=no", "--pretty=no", f"--definitions={definitions}", str(path)]
+
+
+def has_theirs(path: Path) -> bool:
+    done = commands.run("sfdisk", "--dump", path)
     assert done.returncode == 0, done.stderr
     return SRV.upper() in done.stdout or 'name="other"' in done.stdout
 
 
-OTHERS = [sgdisk, sgdisk_new, parted, sfdisk]
+@dataclasses.dataclass
+class Scene:
+    """One command of ours and one of others, on copies of one image, as files or as loop devices."""
+
+    image: Path
+    backup: Path  # made by apply; undo's is there before
+    command: str
+    other: Callable[[Path, Path], list[str]]
+    is_device: bool
+
+    @contextlib.contextmanager
+    def copy(self, place: Path) -> Iterator[Disk]:
+        place.mkdir()
+        disk = commands.copy_beside(Disk(self.image, 512, None), place)
+        if self.command == "undo":
+            shutil.copy(self.backup, place / "backup.json")
+        if not self.is_device:
+            yield disk
+        else:
+            loop = makedisk.run("losetup", "--find", "--show", disk.path).strip()
+            try:
+                yield dataclasses.replace(disk, path=Path(loop))
+            finally:
+                makedisk.run("losetup", "--detach", loop)
+        shutil.rmtree(place)
+
+    def words(self, disk: Disk, place: Path) -> list[str]:
+        backup = place / "backup.json"
+        if self.command == "undo":
+            return [DPS_TAG, "undo", str(backup), str(disk.path)]
+        return [DPS_TAG, "apply", "--no-check", f"--backup={backup}", str(disk.path), *commands.ASSIGNMENTS]
+
+    def environment(self, disk: Disk, place: Path, fault: str) -> dict[str, str]:
+        """A device is not below the directory: then only what is done to it counts."""
+        below, on = (Path("/"), str(disk.path)) if self.is_device else (place, None)
+        return {**ENV, **replay.environment(commands.SHIM, below, place.with_suffix(".log"), fault, on)}
+
+    def count(self, place: Path, call: str) -> tuple[int, int, int]:
+        """How many of these calls there are; before our first write to the disk; before the last."""
+        with self.copy(place) as disk:
+            env = self.environment(disk, place, f"{call}:1+:signal0")
+            done = subprocess.run(self.words(disk, place), env=env, stdin=subprocess.DEVNULL, capture_output=True)
+            assert done.returncode == 0, done.stderr
+            log = place.with_suffix(".log")
+            steps = replay.parse(replay.log_of(log))
+            log.unlink()
+            kinds = [(s.kind, s.path == str(disk.path)) for s in steps]
+            writes = [i for i, kind in enumerate(kinds) if kind == ("write", True)]
+            before = [sum(kind == "fault" for kind, _ in kinds[:i]) for i in (writes[0], writes[-1])]
+            return sum(kind == "fault" for kind, _ in kinds), before[0], before[1]
+
+    def points(self, place: Path, is_dense: bool) -> list[tuple[str, int]]:
+        """Each call, or a sample: then also all of those between our writes, when asked for."""
+        n_reads, first, last = self.count(place, "read")
+        n_flushes, _, _ = self.count(place, "flush")
+        step = faults.stride(23)
+        reads = [
+            n for n in range(1, n_reads + 1)
+            if (n - 1) % step == 0 or (is_dense and first - 4 <= n <= last + 1)
+        ]  # fmt: skip
+        flushes = range(1, n_flushes + 1, faults.stride(1 if is_dense else 3))
+        return [*(("read", n) for n in reads), *(("flush", n) for n in flushes)]
 
 
-@pytest.mark.parametrize("other", OTHERS, ids=lambda f: f.__name__)
+def is_waiting(process: subprocess.Popen[str]) -> bool:
+    """Whether it waits for a lock: "1: -> FLOCK ADVISORY WRITE PID …"."""
+    return any(
+        line.split()[1] == "->" and line.split()[5] == str(process.pid)
+        for line in Path("/proc/locks").read_text().splitlines()
+    )
+
+
+def check_point(scene: Scene, place: Path, call: str, nth: int) -> tuple[int, bool]:
+    """Stopped before this call, while the other program does all that it does, or waits for our lock."""
+    with scene.copy(place) as disk:
+        words = scene.words(disk, place)
+        ours = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+            env=scene.environment(disk, place, f"{call}:{nth}:signal{int(signal.SIGSTOP)}"),
+        )  # fmt: skip
+        _, status = os.waitpid(ours.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status), f"{call} {nth}: {status}"
+        theirs = start(*scene.other(disk.path, place))
+        while theirs.poll() is None and not is_waiting(theirs):
+            time.sleep(0.01)
+        waits = theirs.poll() is None
+        was_written = theirs.returncode == 0 and has_theirs(disk.path)
+        table = commands.by_kernel_of_device(disk)
+        os.kill(ours.pid, signal.SIGCONT)
+        error = ours.communicate(timeout=300)[1]
+        their_error = theirs.communicate(timeout=300)[1]
+        place.with_suffix(".log").unlink()
+
+        where = f"{call} {nth}: {ours.returncode}: {theirs.returncode} {their_error}: {error}"
+        types = commands.by_us(disk)[0]
+        mine = {n: t for n, t in types.items() if n not in (3, 7)}
+        wanted = {n: t for n, t in (NEW if scene.command == "apply" else OLD).items() if n != 3}
+        assert types == commands.by_kernel_of_device(disk), where
+        assert mine in ({n: t for n, t in x.items() if n != 3} for x in (OLD, NEW)), where
+        assert ours.returncode in (0, 3), where
+        assert mine == wanted or ours.returncode == 3, where
+        if ours.returncode == 3 and was_written and mine != wanted:
+            assert types == table, f"{where}: their table was touched"
+            # Or seen while it was read: once by us, and once by libfdisk.
+            assert any(w in error for w in ("chang", "another program", "differently")), where
+        if was_written:
+            assert has_theirs(disk.path), f"{where}: what they wrote is lost"
+        if waits:  # one after the other, and both did what they should
+            assert ours.returncode == 0 and theirs.returncode == 0 and has_theirs(disk.path), where
+        assert is_whole(disk.path) or mine == wanted or not was_written, where
+        again = commands.run(*words)
+        assert again.returncode == 0, f"{where}: again: {again.stderr}"
+        assert is_whole(disk.path), where
+        return ours.returncode, was_written
+
+
+# Other programs sleep (sgdisk) and wait; so do we beside them.
+N_AT_A_TIME = 8
+LOOP = ["device"] if os.geteuid() == 0 and os.path.exists("/dev/loop-control") else []
+BESIDE = [
+    *((other, "image") for other in (sgdisk, sgdisk_new, parted, sfdisk, repart)),
+    *((other, kind) for other in (sgdisk, repart) for kind in LOOP),
+]
+
+
+@pytest.mark.parametrize(("other", "kind"), BESIDE, ids=lambda x: x if isinstance(x, str) else x.__name__)
 @pytest.mark.parametrize("command", ["apply", "undo"])
-def test_at_every_step(disk: Disk, tmp_path: Path, command: str, other) -> None:  # type: ignore[no-untyped-def]
+def test_at_every_step(disk: Disk, tmp_path: Path, command: str, other, kind: str) -> None:  # type: ignore[no-untyped-def]
     """
     Stopped before each read and each flush in turn; another program, which takes no lock, changes
     the table from start to end; then we go on.  What is there at the end is whole: its table with our
     changes or without them, and when they are not all there we say that somebody wrote meanwhile.
     (Between the last look and the write there is one system call, where nothing can be noticed.)
+    Who waits for the lock of a device comes when we are done, and loses nothing either.
     """
-    if not shutil.which(other(disk)[0], path=ENV["PATH"]):
-        pytest.skip(f"SKIP: no {other(disk)[0]} here")
+    name = other(disk.path, tmp_path)[0]
+    if not shutil.which(name, path=ENV["PATH"]):
+        pytest.skip(f"SKIP: no {name} here")
     with open(disk.path, "r+b") as file:  # room for a partition more
         file.truncate(disk.path.stat().st_size + makedisk.MIB)
     assert commands.run("sgdisk", "-e", disk.path).returncode == 0
-    words = commands.apply_words(disk)
     if command == "undo":
-        assert commands.run(*words).returncode == 0
-        words = commands.undo_words(disk)
-    files = {p: p.read_bytes() for p in disk.path.parent.iterdir()}
-    log = tmp_path / "log"
-    results = set()
-    for call in ("read", "flush"):
-        for nth in range(1, faults.MAX_CALLS, faults.stride(3 if call == "flush" else 23)):
-            for path in disk.path.parent.iterdir():
-                path.unlink()
-            for path, data in files.items():
-                path.write_bytes(data)
-                path.chmod(0o600)
-            log.unlink(missing_ok=True)
-            env = replay.environment(commands.SHIM, disk.path.parent, log, f"{call}:{nth}:signal{int(signal.SIGSTOP)}")
-            process = subprocess.Popen(
-                words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**ENV, **env},
-                stdin=subprocess.DEVNULL,
-            )  # fmt: skip
-            _, status = os.waitpid(process.pid, os.WUNTRACED)
-            if not os.WIFSTOPPED(status):
-                process.returncode = os.waitstatus_to_exitcode(status)
-                assert nth > 1 and process.returncode == 0, process.communicate()[1]
-                process.communicate()
-                break
-            theirs = commands.run(*other(disk))
-            was_written = theirs.returncode == 0 and has_theirs(disk)
-            table = commands.by_kernel(disk)
-            os.kill(process.pid, signal.SIGCONT)
-            error = process.communicate(timeout=60)[1]
-            where = f"{call} {nth}: {process.returncode}: {theirs.returncode} {theirs.stderr}: {error}"
-            types = commands.by_us(disk)[0]
-            ours = {n: t for n, t in types.items() if n not in (3, 7)}
-            assert types == commands.by_kernel(disk), where
-            assert ours in ({n: t for n, t in x.items() if n != 3} for x in (OLD, NEW)), where
-            assert process.returncode in (0, 3), where
-            wanted = {n: t for n, t in (NEW if command == "apply" else OLD).items() if n != 3}
-            assert ours == wanted or process.returncode == 3, where
-            if process.returncode == 3 and was_written and ours != wanted:
-                assert types == table, f"{where}: their table was touched"
-                # Or seen while it was read: once by us, and once by libfdisk.
-                assert any(w in error for w in ("chang", "another program", "differently")), where
-            if was_written:
-                assert has_theirs(disk), f"{where}: what they wrote is lost"
-            assert is_whole(disk.path) or ours == wanted or not was_written, where
-            results.add((process.returncode, was_written))
-            again = commands.run(*words)
-            assert again.returncode == 0, f"{where}: again: {again.stderr}"
-            assert is_whole(disk.path), where
-    assert (3, True) in results or other is sfdisk, results
+        assert commands.run(*commands.apply_words(disk)).returncode == 0
+    scene = Scene(disk.path, disk.backup, command, other, kind == "device")
+    points = scene.points(tmp_path / "count", is_dense=other in (sgdisk, repart) and kind == "image")
+    with ThreadPoolExecutor(N_AT_A_TIME) as pool:
+        results = set(
+            pool.map(lambda at: check_point(scene, tmp_path / f"{at[0]}{at[1]}", *at), points)
+        )
+    # Who takes the lock, or is told that we have it, cannot be in between.
+    has_lock = other is sfdisk or (other is repart and kind == "device")
+    assert has_lock or (3, True) in results, results
 
 
 def test_somebody_holds_the_lock(disk: Disk) -> None:
