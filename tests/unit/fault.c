@@ -19,8 +19,11 @@
 /* POSIX gives dlsym(3) functions too; ISO C does not know of it. */
 #define REAL(name) (__extension__(__typeof__(&name)) dlsym(RTLD_NEXT, #name))
 
+#define FD(number) ((File){ .fd = (number) })
+#define PATH(name) ((File){ .fd = -1, .path = (name) })
+
 typedef struct {
-	FaultCall call;
+	const char *call;
 	guint first, last; /* of the calls from fault_set() on */
 	guint n_calls;
 	int how;
@@ -31,7 +34,8 @@ typedef struct {
 
 static Fault faults[4];
 static guint n_faults;
-static gboolean is_happening;
+static gboolean is_happening; /* what is called meanwhile is not counted */
+static GString *calls;	      /* NULL: nothing is written down */
 
 static void
 add_fault(Fault fault)
@@ -41,19 +45,19 @@ add_fault(Fault fault)
 }
 
 void
-fault_set(FaultCall call, guint nth, int how)
+fault_set(const char *call, guint nth, int how)
 {
 	add_fault((Fault){ .call = call, .first = nth, .last = nth, .how = how });
 }
 
 void
-fault_set_from(FaultCall call, guint nth, int how)
+fault_set_from(const char *call, guint nth, int how)
 {
 	add_fault((Fault){ .call = call, .first = nth, .last = G_MAXUINT, .how = how });
 }
 
 void
-fault_set_event(FaultCall call, guint nth, void (*happen)(gpointer data), gpointer data)
+fault_set_event(const char *call, guint nth, void (*happen)(gpointer data), gpointer data)
 {
 	add_fault(
 		(Fault){ .call = call, .first = nth, .last = nth, .happen = happen, .data = data });
@@ -76,30 +80,105 @@ fault_was_reached(void)
 	return n_faults > 0 && faults[0].was_reached;
 }
 
-/* Returns: 0 when the call is to be made, else how it fails, with errno set when it is one. */
-static int
-get_fate(FaultCall call)
+void
+fault_start_log(void)
+{
+	g_assert_null(calls);
+	calls = g_string_new(NULL);
+}
+
+char *
+fault_stop_log(void)
+{
+	return g_string_free(g_steal_pointer(&calls), FALSE);
+}
+
+/* The file that a call is about: by a descriptor, or by a path. */
+typedef struct {
+	int fd; /* -1: by the path */
+	const char *path;
+} File;
+
+static char *
+get_name(File file)
+{
+	g_autofree char *link = NULL, *path = NULL;
+	struct stat st;
+
+	if (file.fd < 0)
+		return file.path ? g_path_get_basename(file.path) : g_strdup("");
+
+	link = g_strdup_printf("/proc/self/fd/%d", file.fd);
+	path = g_file_read_link(link, NULL);
+	if (fstat(file.fd, &st) == 0 && S_ISDIR(st.st_mode))
+		return g_strdup("/");
+	if (!path || g_str_has_suffix(path, " (deleted)"))
+		return g_strdup("new");
+	return g_path_get_basename(path);
+}
+
+static gboolean
+is_like(const char *call, const char *kind, File file)
+{
+	size_t length = strlen(kind);
+	g_autofree char *name = NULL;
+
+	if (strncmp(call, kind, length) != 0 || (call[length] != '\0' && call[length] != ' '))
+		return FALSE;
+	if (call[length] == '\0')
+		return TRUE;
+	name = get_name(file);
+	return g_str_has_prefix(name, call + length + 1);
+}
+
+static gboolean
+is_logged(const char *kind)
+{
+	static const char *const kinds[] = { "write", "flush", "link", "unlink", "mkdir", NULL };
+
+	return calls && g_strv_contains(kinds, kind);
+}
+
+/* The fault that is due; NULL when the call is to be made. */
+static Fault *
+find_due(const char *kind, File file)
 {
 	Fault *due = NULL;
 
-	for (guint i = 0; i < n_faults && !is_happening; i++) {
+	for (guint i = 0; i < n_faults; i++) {
 		Fault *fault = &faults[i];
 
-		if (fault->call != call || ++fault->n_calls < fault->first ||
+		if (!is_like(fault->call, kind, file) || ++fault->n_calls < fault->first ||
 		    fault->n_calls > fault->last)
 			continue;
 		fault->was_reached = TRUE;
 		due = fault;
 	}
-	if (!due)
+	return due;
+}
+
+/* Returns: 0 when the call is to be made, else how it fails, with errno set when it is one. */
+static int
+get_fate(const char *kind, File file)
+{
+	Fault *due;
+
+	if (is_happening || (n_faults == 0 && !calls))
 		return 0;
 
-	if (due->happen) {
-		is_happening = TRUE; /* what it calls itself is not counted */
-		due->happen(due->data);
-		is_happening = FALSE;
-		return 0;
+	is_happening = TRUE;
+	if (is_logged(kind)) {
+		g_autofree char *name = get_name(file);
+
+		g_string_append_printf(calls, "%s%s %s", calls->len ? ", " : "", kind, name);
 	}
+	due = find_due(kind, file);
+	if (due && due->happen)
+		due->happen(due->data);
+	is_happening = FALSE;
+
+	if (!due || due->happen)
+		return 0;
 	if (due->how > 0)
 		errno = due->how;
 	return due->how;
@@ -107,9 +186,9 @@ get_fate(FaultCall call)
 
 /* The size that a read or write is made with; or @result is what it gives back. */
 static gboolean
-is_made(FaultCall call, size_t *size, ssize_t *result)
+is_made(const char *kind, File file, size_t *size, ssize_t *result)
 {
-	switch (get_fate(call)) {
+	switch (get_fate(kind, file)) {
 	case 0:
 		return TRUE;
 	case FAULT_SHORT:
@@ -134,8 +213,9 @@ readlinkat(int dir, const char *path, char *buffer, size_t size)
 	ssize_t result;
 
 	memset(buffer, 'a', size);
-	return is_made(FAULT_READLINK, &size, &result) ? REAL(readlinkat)(dir, path, buffer, size)
-						       : result;
+	return is_made("readlink", PATH(path), &size, &result)
+		       ? REAL(readlinkat)(dir, path, buffer, size)
+		       : result;
 }
 
 ssize_t
@@ -143,71 +223,83 @@ fgetxattr(int fd, const char *name, void *value, size_t size)
 {
 	ssize_t result;
 
-	return is_made(FAULT_XATTR, &size, &result) ? REAL(fgetxattr)(fd, name, value, size)
-						    : result;
+	return is_made("xattr", FD(fd), &size, &result) ? REAL(fgetxattr)(fd, name, value, size)
+							: result;
 }
 
 /* A function a line. */
 /* clang-format off */
-#define BYTES(call, name, parameters, arguments)                                                   \
+#define BYTES(kind, name, parameters, arguments)                                                   \
 	ssize_t name parameters                                                                    \
 	{                                                                                          \
 		ssize_t result;                                                                    \
                                                                                                    \
-		return is_made(call, &size, &result) ? REAL(name) arguments : result;              \
+		return is_made(kind, FD(fd), &size, &result) ? REAL(name) arguments : result;      \
 	}
-BYTES(FAULT_READ, read, (int fd, void *bytes, size_t size), (fd, bytes, size))
-BYTES(FAULT_READ, pread, (int fd, void *bytes, size_t size, off_t offset), (fd, bytes, size, offset))
-BYTES(FAULT_READ, pread64, (int fd, void *bytes, size_t size, off64_t offset), (fd, bytes, size, offset))
-BYTES(FAULT_WRITE, write, (int fd, const void *bytes, size_t size), (fd, bytes, size))
-BYTES(FAULT_WRITE, pwrite, (int fd, const void *bytes, size_t size, off_t offset), (fd, bytes, size, offset))
-BYTES(FAULT_WRITE, pwrite64, (int fd, const void *bytes, size_t size, off64_t offset), (fd, bytes, size, offset))
+BYTES("read", read, (int fd, void *bytes, size_t size), (fd, bytes, size))
+BYTES("read", pread, (int fd, void *bytes, size_t size, off_t offset), (fd, bytes, size, offset))
+BYTES("read", pread64, (int fd, void *bytes, size_t size, off64_t offset), (fd, bytes, size, offset))
+BYTES("write", write, (int fd, const void *bytes, size_t size), (fd, bytes, size))
+BYTES("write", pwrite, (int fd, const void *bytes, size_t size, off_t offset), (fd, bytes, size, offset))
+BYTES("write", pwrite64, (int fd, const void *bytes, size_t size, off64_t offset), (fd, bytes, size, offset))
 
-#define STATUS(call, name, parameters, arguments)                                                  \
+#define STATUS(kind, file, name, parameters, real)                                                 \
 	int name parameters                                                                        \
 	{                                                                                          \
-		int fate = get_fate(call);                                                         \
+		int fate = get_fate(kind, file);                                                   \
                                                                                                    \
-		return fate == 0 ? REAL(name) arguments : fate == FAULT_LIE ? 0 : -1;              \
+		return fate == 0 ? real : fate == FAULT_LIE ? 0 : -1;                              \
 	}
-STATUS(FAULT_FLUSH, fsync, (int fd), (fd))
-STATUS(FAULT_FLUSH, fdatasync, (int fd), (fd))
-STATUS(FAULT_STAT, stat, (const char *path, struct stat *st), (path, st))
-STATUS(FAULT_STAT, stat64, (const char *path, struct stat64 *st), (path, st))
-STATUS(FAULT_FSTAT, fstat, (int fd, struct stat *st), (fd, st))
-STATUS(FAULT_FSTAT, fstat64, (int fd, struct stat64 *st), (fd, st))
-STATUS(FAULT_STATAT, fstatat, (int dir, const char *name, struct stat *st, int flags), (dir, name, st, flags))
-STATUS(FAULT_STATAT, fstatat64, (int dir, const char *name, struct stat64 *st, int flags), (dir, name, st, flags))
-STATUS(FAULT_STATVFS, fstatvfs, (int fd, struct statvfs *st), (fd, st))
-STATUS(FAULT_STATVFS, fstatvfs64, (int fd, struct statvfs64 *st), (fd, st))
-STATUS(FAULT_LINK, linkat, (int from, const char *old, int to, const char *new, int flags),
-       (from, old, to, new, flags))
-STATUS(FAULT_UNLINK, unlinkat, (int dir, const char *name, int flags), (dir, name, flags))
-STATUS(FAULT_MKDIR, mkdirat, (int dir, const char *name, mode_t mode), (dir, name, mode))
-STATUS(FAULT_LOCK, flock, (int fd, int how), (fd, how))
+STATUS("flush", FD(fd), fsync, (int fd), 0)
+STATUS("flush", FD(fd), fdatasync, (int fd), 0)
+STATUS("stat", PATH(path), stat, (const char *path, struct stat *st), REAL(stat)(path, st))
+STATUS("stat", PATH(path), stat64, (const char *path, struct stat64 *st), REAL(stat64)(path, st))
+STATUS("fstat", FD(fd), fstat, (int fd, struct stat *st), REAL(fstat)(fd, st))
+STATUS("fstat", FD(fd), fstat64, (int fd, struct stat64 *st), REAL(fstat64)(fd, st))
+STATUS("statat", PATH(path), fstatat, (int dir, const char *path, struct stat *st, int flags),
+       REAL(fstatat)(dir, path, st, flags))
+STATUS("statat", PATH(path), fstatat64, (int dir, const char *path, struct stat64 *st, int flags),
+       REAL(fstatat64)(dir, path, st, flags))
+STATUS("statvfs", FD(fd), fstatvfs, (int fd, struct statvfs *st), REAL(fstatvfs)(fd, st))
+STATUS("statvfs", FD(fd), fstatvfs64, (int fd, struct statvfs64 *st), REAL(fstatvfs64)(fd, st))
+STATUS("link", PATH(new), linkat, (int from, const char *old, int to, const char *new, int flags),
+       REAL(linkat)(from, old, to, new, flags))
+STATUS("unlink", PATH(path), unlinkat, (int dir, const char *path, int flags),
+       REAL(unlinkat)(dir, path, flags))
+STATUS("lock", FD(fd), flock, (int fd, int how), REAL(flock)(fd, how))
 
 /* It gives back the errno. */
 #define ADVISE(name, type)                                                                         \
 	int name(int fd, type offset, type size, int advice)                                       \
 	{                                                                                          \
-		int fate = get_fate(FAULT_ADVISE);                                                 \
+		int fate = get_fate("advise", FD(fd));                                              \
                                                                                                    \
 		return fate == 0 ? REAL(name)(fd, offset, size, advice) : fate;                    \
 	}
 ADVISE(posix_fadvise, off_t)
 ADVISE(posix_fadvise64, off64_t)
 
+/* With its mode, which is a part of what it does. */
+int
+mkdirat(int dir, const char *path, mode_t mode)
+{
+	g_autofree char *what = g_strdup_printf("%s %04o", path, (unsigned int)mode);
+	int fate = get_fate("mkdir", PATH(what));
+
+	return fate == 0 ? REAL(mkdirat)(dir, path, mode) : fate == FAULT_LIE ? 0 : -1;
+}
+
 DIR *
 fdopendir(int fd)
 {
-	return get_fate(FAULT_OPENDIR) == 0 ? REAL(fdopendir)(fd) : NULL;
+	return get_fate("opendir", FD(fd)) == 0 ? REAL(fdopendir)(fd) : NULL;
 }
 
 char *
 realpath(const char *path, char *resolved)
 {
 	/* Of two versions the one that allocates is the default, and what dlsym() finds. */
-	return get_fate(FAULT_REALPATH) == 0 ? REAL(realpath)(path, resolved) : NULL;
+	return get_fate("realpath", PATH(path)) == 0 ? REAL(realpath)(path, resolved) : NULL;
 }
 
 /* The mode is there when a file is made, and only then. */
@@ -223,7 +315,7 @@ realpath(const char *path, char *resolved)
 			mode = va_arg(args, mode_t);                                               \
 			va_end(args);                                                              \
 		}                                                                                  \
-		return get_fate(FAULT_OPEN) == 0 ? REAL(name) arguments : -1;                      \
+		return get_fate("open", PATH(path)) == 0 ? REAL(name) arguments : -1;                      \
 	}
 OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
 OPEN(open64, (const char *path, int flags, ...), (path, flags, mode))
@@ -240,7 +332,7 @@ ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	argument = va_arg(args, void *);
 	va_end(args);
-	return get_fate(FAULT_IOCTL) == 0 ? REAL(ioctl)(fd, request, argument) : -1;
+	return get_fate("ioctl", FD(fd)) == 0 ? REAL(ioctl)(fd, request, argument) : -1;
 }
 
 /* It takes six arguments of every caller, also of those that gave less. */
@@ -254,7 +346,7 @@ syscall(long number, ...)
 	for (guint i = 0; i < G_N_ELEMENTS(a); i++)
 		a[i] = va_arg(args, long);
 	va_end(args);
-	if (number == SYS_openat2 && get_fate(FAULT_OPENAT2) != 0)
+	if (number == SYS_openat2 && get_fate("openat2", PATH((const char *)a[1])) != 0)
 		return -1;
 	return REAL(syscall)(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

@@ -4,30 +4,20 @@
 #include <glib.h>
 
 /*
- * Makes calls to the C library fail, or something happen just before one, also for the libraries of
- * this program.  What tests/crash does to whole commands, for one function of ours at a time.
+ * Stands between the code under test and the C library, also for the libraries of this program:
+ * makes calls fail, lets something happen just before one, and writes down those that change files.
+ * What tests/crash does to whole commands, for one function of ours at a time.
+ *
+ * A call is "KIND" or "KIND NAME".  The kinds:
+ *
+ *   open (openat)  openat2  read (pread)  write (pwrite)  flush (fsync, fdatasync)  stat  fstat
+ *   statat (fstatat)  statvfs (fstatvfs)  xattr (fgetxattr)  link (linkat)  unlink (unlinkat)
+ *   mkdir (mkdirat)  lock (flock)  advise (posix_fadvise)  opendir (fdopendir)  realpath
+ *   readlink (readlinkat)  ioctl
+ *
+ * NAME is how the last part of the file's path begins; "new" is a file without a name yet, "/" a
+ * directory.  Flushes cost no time: nothing is flushed, for no test cuts the power.
  */
-typedef enum {
-	FAULT_OPEN,    /* open, openat */
-	FAULT_OPENAT2, /* by its number: glibc has no function */
-	FAULT_READ,    /* read, pread */
-	FAULT_WRITE,   /* write, pwrite */
-	FAULT_FLUSH,   /* fsync, fdatasync */
-	FAULT_STAT,    /* stat */
-	FAULT_FSTAT,
-	FAULT_STATAT,  /* fstatat */
-	FAULT_STATVFS, /* fstatvfs */
-	FAULT_XATTR,   /* fgetxattr */
-	FAULT_LINK,    /* linkat */
-	FAULT_UNLINK,  /* unlinkat */
-	FAULT_MKDIR,   /* mkdirat */
-	FAULT_LOCK,    /* flock */
-	FAULT_ADVISE,  /* posix_fadvise */
-	FAULT_OPENDIR, /* fdopendir */
-	FAULT_REALPATH,
-	FAULT_READLINK, /* readlinkat */
-	FAULT_IOCTL,
-} FaultCall;
 
 /* Instead of an errno: */
 #define FAULT_SHORT (-1) /* half of the bytes, and one at least */
@@ -36,22 +26,29 @@ typedef enum {
 
 /**
  * fault_set:
- * @call: which call
+ * @call: which call; not copied
  * @nth: the n-th from now on; 1 is the next
  * @how: the errno that it fails with, or one of the above
  *
- * Until fault_clear().  Several can be set.
+ * Until fault_clear().  Several can be set; each counts all calls that are like it.
  */
-void fault_set(FaultCall call, guint nth, int how);
+void fault_set(const char *call, guint nth, int how);
 
-/* The n-th and each one behind it. */
-void fault_set_from(FaultCall call, guint nth, int how);
+/* The n-th and each one behind it: with EIO a device that was pulled out. */
+void fault_set_from(const char *call, guint nth, int how);
 
 /* Calls @happen before the n-th, which is made then: what another process may do meanwhile. */
-void fault_set_event(FaultCall call, guint nth, void (*happen)(gpointer data), gpointer data);
+void fault_set_event(const char *call, guint nth, void (*happen)(gpointer data), gpointer data);
 
 /* Returns: whether it came to each call that was set */
 gboolean fault_clear(void);
 
 /* Returns: whether it came to the call that was set first */
 gboolean fault_was_reached(void);
+
+/* From now on write, flush, link, unlink and mkdir (with its mode) are written down, also those
+ * that fail. */
+void fault_start_log(void);
+
+/* Returns: (transfer full): the calls since then, as "KIND NAME" with ", " between them */
+char *fault_stop_log(void);

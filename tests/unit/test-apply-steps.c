@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "btrfs-image.h"
 #include "decide/backup.h"
+#include "fault.h"
 #include "ground/bytes.h"
 #include "ground/error.h"
 #include "make-gpt.h"
-#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -215,10 +215,10 @@ test_order(Fixture *self, gconstpointer data)
 
 	g_assert_true(g_file_get_contents(self->path, &before, &size, NULL));
 	assert_disk(self, OLD);
-	watch_start();
+	fault_start_log();
 	g_assert_true(apply(self, self->backup, &error));
 	g_assert_no_error(error);
-	forth = watch_stop();
+	forth = fault_stop_log();
 	g_assert_true(g_str_has_prefix(forth, first));
 	/* both superblocks, both copies of the leaf, the five steps of the table */
 	g_assert_cmpuint(count(forth, "write disk.raw, flush disk.raw"), ==, 9);
@@ -227,15 +227,15 @@ test_order(Fixture *self, gconstpointer data)
 	g_assert_cmpint(stat(self->backup, &st), ==, 0);
 	g_assert_cmpuint(st.st_mode & 0777, ==, 0600);
 
-	watch_start();
+	fault_start_log();
 	g_assert_true(apply(self, self->backup, &error)); /* nothing to do: no file, no refusal */
-	again = watch_stop();
+	again = fault_stop_log();
 	g_assert_cmpstr(again, ==, "");
 
-	watch_start();
+	fault_start_log();
 	g_assert_true(undo(self, &error));
 	g_assert_no_error(error);
-	back = watch_stop();
+	back = fault_stop_log();
 	g_assert_cmpuint(count(back, "write disk.raw, flush disk.raw"), ==, 7);
 	g_assert_cmpuint(count(back, "write"), ==, 7);
 	assert_disk(self, OLD);
@@ -253,19 +253,18 @@ test_faults(Fixture *self, gconstpointer data)
 {
 	static const struct {
 		const char *call;
-		WatchFate fate;
-		int errnum;
+		int how;
 		guint n; /* of such calls */
 		gboolean recovers;
 	} rows[] = {
-		{ "write disk.raw", WATCH_FAIL, EIO, 9, FALSE },
-		{ "write disk.raw", WATCH_LIE, 0, 9, FALSE },
-		{ "write disk.raw", WATCH_SHORT, 0, 9, TRUE },
-		{ "flush disk.raw", WATCH_FAIL, EIO, 9, FALSE },
-		{ "flush disk.raw", WATCH_FAIL, EINTR, 9, TRUE },
-		{ "write new", WATCH_FAIL, ENOSPC, 1, FALSE },
-		{ "flush new", WATCH_FAIL, EIO, 1, FALSE },
-		{ "flush /", WATCH_FAIL, EIO, 1, FALSE },
+		{ "write disk.raw", EIO, 9, FALSE },
+		{ "write disk.raw", FAULT_LIE, 9, FALSE },
+		{ "write disk.raw", FAULT_SHORT, 9, TRUE },
+		{ "flush disk.raw", EIO, 9, FALSE },
+		{ "flush disk.raw", EINTR, 9, TRUE },
+		{ "write new", ENOSPC, 1, FALSE },
+		{ "flush new", EIO, 1, FALSE },
+		{ "flush /", EIO, 1, FALSE },
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++)
@@ -276,11 +275,11 @@ test_faults(Fixture *self, gconstpointer data)
 
 			g_test_message("%s %u", rows[i].call, nth);
 			put_disk(self);
-			watch_start();
-			watch_fail(rows[i].call, nth, rows[i].fate, rows[i].errnum);
+			fault_start_log();
+			fault_set(rows[i].call, nth, rows[i].how);
 			good = apply(self, self->backup, &error);
-			g_assert_cmpuint(watch_get_n_met(), ==, 1);
-			calls = watch_stop();
+			g_assert_true(fault_clear());
+			calls = fault_stop_log();
 			/* The default could not be set: the table is not even begun. */
 			if (i == 0 && nth <= 4)
 				g_assert_cmpuint(count(calls, "write disk.raw"), ==, 2 * nth);
@@ -314,11 +313,10 @@ test_cut_off(Fixture *self, gconstpointer data)
 				put_disk(self);
 			}
 			g_test_message("%s %u", back ? "undo" : "apply", nth);
-			watch_start();
-			watch_fail("write disk.raw", nth, WATCH_DEAD, EIO);
+			fault_set_from("write disk.raw", nth, EIO);
 			g_assert_false(back ? undo(self, &error)
 					    : apply(self, self->backup, &error));
-			g_free(watch_stop());
+			g_assert_true(fault_clear());
 			g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
 
 			state = describe(self);
@@ -355,20 +353,17 @@ test_reads(Fixture *self, gconstpointer data)
 		g_autoptr(GError) error = NULL;
 		g_autoptr(DpsDisk) disk = open_disk(self);
 		g_autoptr(DpsPlan) plan = make_plan(disk);
-		gboolean good;
-		guint n_met;
+		gboolean good, was_reached;
 
 		g_assert_true(dps_plan_prepare(plan, NULL));
-		watch_start();
-		watch_fail("read disk.raw", nth, WATCH_FAIL, EIO);
+		fault_set("read disk.raw", nth, EIO);
 		good = dps_plan_apply(plan, "none", &error);
-		n_met = watch_get_n_met();
-		g_free(watch_stop());
+		was_reached = fault_clear();
 		g_clear_pointer(&plan, dps_plan_unref);
 		g_clear_pointer(&disk, dps_disk_unref);
 		assert_disk(self, good ? NEW : OLD);
 		g_assert_cmpint(good, ==, error == NULL);
-		if (n_met == 0)
+		if (!was_reached)
 			return;
 		if (good)
 			put_disk(self);
@@ -382,10 +377,9 @@ test_only_the_table(Fixture *self, gconstpointer data)
 {
 	g_autoptr(GError) error = NULL;
 
-	watch_start();
-	watch_fail("write disk.raw", 9, WATCH_DEAD, EIO);
+	fault_set_from("write disk.raw", 9, EIO);
 	g_assert_false(apply(self, "none", &error));
-	g_free(watch_stop());
+	g_assert_true(fault_clear());
 	g_assert_nonnull(strstr(error->message, "left in between"));
 	g_clear_error(&error);
 	g_assert_true(apply(self, self->backup, &error));
@@ -434,10 +428,9 @@ test_older_backup(Fixture *self, gconstpointer data)
 
 	g_assert_true(g_file_set_contents(self->backup, text, -1, NULL));
 	g_assert_cmpint(g_chmod(self->backup, 0600), ==, 0);
-	watch_start();
-	watch_fail("flush disk.raw", 1, WATCH_FAIL, EIO);
+	fault_set("flush disk.raw", 1, EIO);
 	g_assert_false(apply(self, self->backup, &error));
-	g_free(watch_stop());
+	g_assert_true(fault_clear());
 	g_assert_nonnull(strstr(error->message, "nothing was changed"));
 	g_clear_error(&error);
 	g_assert_true(g_file_get_contents(self->backup, &kept, NULL, NULL));
@@ -485,9 +478,9 @@ test_changed(Fixture *self, gconstpointer data)
 		} else {
 			rename_by_another(self);
 		}
-		watch_start();
+		fault_start_log();
 		g_assert_false(dps_plan_apply(plan, self->backup, &error));
-		calls = watch_stop();
+		calls = fault_stop_log();
 		g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
 		g_assert_cmpstr(calls, ==, "");
 		g_assert_false(has_backup(self));
@@ -501,10 +494,9 @@ test_changed_late(Fixture *self, gconstpointer data)
 {
 	g_autoptr(GError) error = NULL;
 
-	watch_start();
-	watch_before("flush /", 1, rename_by_another, self);
+	fault_set_event("flush /", 1, rename_by_another, self);
 	g_assert_false(apply(self, self->backup, &error));
-	g_free(watch_stop());
+	g_assert_true(fault_clear());
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
 }
 

@@ -111,7 +111,7 @@ make_plan(DpsDisk *disk)
 
 /* Faults are set when everything is planned, so that they meet what writes. */
 typedef struct {
-	FaultCall call;
+	const char *call;
 	guint nth;
 	int how;
 	gboolean is_standing; /* from then on */
@@ -216,22 +216,22 @@ tear_down(Fixture *self, gconstpointer data)
 
 /* clang-format off */
 static const struct {
-	FaultCall call;
+	const char *call;
 	int how;
 	gboolean is_standing;
 	guint stride; /* reads are many and alike */
 } faults[] = {
-	{ FAULT_OPEN, EACCES, FALSE, 3 },
-	{ FAULT_READ, EIO, FALSE, 11 },
-	{ FAULT_READ, EIO, TRUE, 11 },
-	{ FAULT_WRITE, EIO, FALSE, 1 },
-	{ FAULT_WRITE, ENOSPC, TRUE, 1 },
-	{ FAULT_WRITE, FAULT_SHORT, FALSE, 1 },
-	{ FAULT_WRITE, FAULT_LIE, FALSE, 1 },
-	{ FAULT_FLUSH, EIO, FALSE, 1 },
-	{ FAULT_FLUSH, EIO, TRUE, 1 },
-	{ FAULT_LINK, EPERM, FALSE, 1 },
-	{ FAULT_UNLINK, EACCES, FALSE, 1 },
+	{ "open", EACCES, FALSE, 3 },
+	{ "read", EIO, FALSE, 11 },
+	{ "read", EIO, TRUE, 11 },
+	{ "write", EIO, FALSE, 1 },
+	{ "write", ENOSPC, TRUE, 1 },
+	{ "write", FAULT_SHORT, FALSE, 1 },
+	{ "write", FAULT_LIE, FALSE, 1 },
+	{ "flush", EIO, FALSE, 1 },
+	{ "flush", EIO, TRUE, 1 },
+	{ "link", EPERM, FALSE, 1 },
+	{ "unlink", EACCES, FALSE, 1 },
 };
 /* clang-format on */
 
@@ -261,7 +261,7 @@ test_each_call(Fixture *self, gboolean is_undo)
 				g_unlink(self->backup);
 			done = command(self, &fault, &reached, &error);
 			was_reached = reached;
-			g_test_message("%u: call %u: %d: %s", fault.call, nth, fault.how,
+			g_test_message("%s %u: %d: %s", fault.call, nth, fault.how,
 				       error ? error->message : "done");
 			g_assert_cmpint(done, ==, error == NULL);
 			g_assert_true(done || reached);

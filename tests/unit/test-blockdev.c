@@ -340,7 +340,7 @@ test_no_node(void)
 	char *node = NULL;
 	dev_t device = 1;
 
-	fault_set_from(FAULT_READ, 1, EIO);
+	fault_set_from("read", 1, EIO);
 	g_assert_null(dps_blockdev_get_node(&system->system, number("8:0")));
 	g_assert_true(fault_clear());
 	made_up_write(directory, "uevent", "DEVNAME=\nDEVTYPE=disk\n");
@@ -355,7 +355,7 @@ test_no_node(void)
 		dps_blockdev_get_partition(&system->system, number("8:0"), 0, &device, &node));
 	g_assert_false(
 		dps_blockdev_get_partition(&system->system, number("8:99"), 1, &device, &node));
-	fault_set_from(FAULT_OPENDIR, 1, ENOMEM);
+	fault_set_from("opendir", 1, ENOMEM);
 	g_assert_false(
 		dps_blockdev_get_partition(&system->system, number("8:0"), 1, &device, &node));
 	g_assert_true(fault_clear());

@@ -2,10 +2,10 @@
 #include <dps/error.h>
 #include "btrfs-image.h"
 #include "failing-region.h"
+#include "fault.h"
 #include "format/btrfs-edit.h"
 #include "format/btrfs-subvolumes.h"
 #include "ground/bytes.h"
-#include "watch.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -629,19 +629,19 @@ static void
 test_spoilt_meanwhile(void)
 {
 	BtrfsImage image = { .n_copies = 2, .default_id = 5 };
+	gboolean was_reached = TRUE;
 
 	btrfs_image_make(&image);
-	for (guint nth = 1; nth < 60; nth++) {
+	for (guint nth = 1; was_reached; nth++) {
 		Open open = { &image, put_in_file(&image) };
 		DpsRegion region = dps_region_over_fd(open.fd, 0, image.size);
 		g_autoptr(GError) error = NULL;
 		g_auto(DpsBtrfsEdit) edit = { NULL };
 		gboolean good;
 
-		watch_start();
-		watch_before("read", nth, spoil_leaf, &open);
+		fault_set_event("read", nth, spoil_leaf, &open);
 		good = dps_btrfs_edit_default(&region, 256, &edit, &error);
-		g_free(watch_stop());
+		was_reached = fault_clear();
 		g_assert_cmpint(good, ==, error == NULL);
 		close(open.fd);
 	}

@@ -512,8 +512,8 @@ ask_all(DpsFiles *files, GError **error)
 static void
 test_dir_broken(void)
 {
-	static const FaultCall calls[] = { FAULT_OPEN,	  FAULT_FSTAT, FAULT_STATAT,  FAULT_READ,
-					   FAULT_STATVFS, FAULT_XATTR, FAULT_READLINK };
+	static const char *const calls[] = { "open",	"fstat", "statat",  "read",
+					     "statvfs", "xattr", "readlink" };
 	Place place = make_place();
 	g_autoptr(GError) failure = NULL;
 	g_autoptr(DpsFiles) files = dps_files_open_dir(place.inner, 0, &failure);
@@ -539,19 +539,19 @@ test_dir_broken(void)
 		g_autoptr(DpsFiles) unlisted = NULL;
 		g_autoptr(GPtrArray) list = NULL;
 
-		fault_set(FAULT_OPEN, 1, EACCES);
+		fault_set("open", 1, EACCES);
 		unlisted = dps_files_open_dir(place.inner, 0, &failure);
 		g_assert_true(fault_clear());
 		g_assert_no_error(failure);
 		g_assert_true(ask_all(unlisted, &failure));
 
-		fault_set(FAULT_STATAT, 4, ENOENT); /* "/", "/EFI", "/EFI/Linux" come before */
+		fault_set("statat", 4, ENOENT); /* "/", "/EFI", "/EFI/Linux" come before */
 		list = dps_files_list(files, "/EFI/Linux", &failure);
 		g_assert_true(fault_clear());
 		g_assert_no_error(failure);
 		g_assert_cmpuint(list->len, ==, 2); /* of three */
 
-		fault_set(FAULT_OPEN, 1, EMFILE);
+		fault_set("open", 1, EMFILE);
 		g_assert_null(dps_files_open_dir(place.inner, 0, &failure));
 		g_assert_true(fault_clear());
 		g_assert_error(failure, DPS_ERROR, DPS_ERROR_IO);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dps/error.h>
+#include "fault.h"
 #include "format/checksum.h"
 #include "ground/bytes.h"
 #include "target/journal.h"
-#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -152,9 +152,9 @@ test_order(Fixture *self, gconstpointer data)
 	g_autoptr(GError) error = NULL;
 	g_autofree char *calls = NULL, *finishing = NULL, *dropping = NULL;
 
-	watch_start();
+	fault_start_log();
 	g_assert_true(dps_journal_write_edits(self->medium, 0, edits, NULL, &error));
-	calls = watch_stop();
+	calls = fault_stop_log();
 	g_assert_cmpstr(calls, ==,
 			"write " JOURNAL ", flush " JOURNAL ", flush /, " WRITE_EDITS REMOVE);
 	assert_image(self, 'b', 'b');
@@ -162,16 +162,16 @@ test_order(Fixture *self, gconstpointer data)
 	sum_journal(bytes);
 	put_journal(self, bytes, bytes->len);
 	put_image(self, FIRST, 'a', EDIT_SIZE / 2);
-	watch_start();
+	fault_start_log();
 	g_assert_true(dps_journal_finish(self->medium, NULL, &error));
-	finishing = watch_stop();
+	finishing = fault_stop_log();
 	g_assert_cmpstr(finishing, ==, WRITE_EDITS REMOVE);
 	assert_image(self, 'b', 'b');
 
 	put_journal(self, bytes, bytes->len - 1);
-	watch_start();
+	fault_start_log();
 	g_assert_true(dps_journal_finish(self->medium, NULL, &error));
-	dropping = watch_stop();
+	dropping = fault_stop_log();
 	g_assert_cmpstr(dropping, ==, REMOVE);
 }
 
@@ -182,25 +182,24 @@ test_faults(Fixture *self, gconstpointer data)
 	static const struct {
 		const char *call;
 		guint nth;
-		WatchFate fate;
-		int errnum;
+		int how;
 		gint code; /* 0: it is done all the same */
 		char image;
 		gboolean is_left; /* the journal */
 	} rows[] = {
-		{ "write " JOURNAL, 1, WATCH_FAIL, ENOSPC, DPS_ERROR_NO_SPACE, 'a', FALSE },
-		{ "write " JOURNAL, 1, WATCH_EMPTY, 0, DPS_ERROR_IO, 'a', FALSE },
-		{ "write " JOURNAL, 1, WATCH_FAIL, EINTR, 0, 'b', FALSE },
-		{ "write " JOURNAL, 1, WATCH_SHORT, 0, 0, 'b', FALSE },
-		{ "flush " JOURNAL, 1, WATCH_FAIL, EIO, DPS_ERROR_IO, 'a', FALSE },
-		{ "flush /", 1, WATCH_FAIL, EIO, DPS_ERROR_IO, 'a', FALSE },
-		{ "write image", 1, WATCH_FAIL, EIO, DPS_ERROR_IO, 'a', FALSE },
-		{ "write image", 2, WATCH_FAIL, EIO, DPS_ERROR_IO, 'a', FALSE },
-		{ "write image", 2, WATCH_LIE, 0, DPS_ERROR_IO, 'a', FALSE },
-		{ "flush image", 2, WATCH_FAIL, EIO, DPS_ERROR_IO, 'a', FALSE },
+		{ "write " JOURNAL, 1, ENOSPC, DPS_ERROR_NO_SPACE, 'a', FALSE },
+		{ "write " JOURNAL, 1, FAULT_END, DPS_ERROR_IO, 'a', FALSE },
+		{ "write " JOURNAL, 1, EINTR, 0, 'b', FALSE },
+		{ "write " JOURNAL, 1, FAULT_SHORT, 0, 'b', FALSE },
+		{ "flush " JOURNAL, 1, EIO, DPS_ERROR_IO, 'a', FALSE },
+		{ "flush /", 1, EIO, DPS_ERROR_IO, 'a', FALSE },
+		{ "write image", 1, EIO, DPS_ERROR_IO, 'a', FALSE },
+		{ "write image", 2, EIO, DPS_ERROR_IO, 'a', FALSE },
+		{ "write image", 2, FAULT_LIE, DPS_ERROR_IO, 'a', FALSE },
+		{ "flush image", 2, EIO, DPS_ERROR_IO, 'a', FALSE },
 		/* all written, and the journal is still there: the next run takes it away */
-		{ "unlink", 1, WATCH_FAIL, EACCES, DPS_ERROR_PERMISSION, 'b', TRUE },
-		{ "flush /", 2, WATCH_FAIL, EIO, DPS_ERROR_IO, 'b', FALSE },
+		{ "unlink", 1, EACCES, DPS_ERROR_PERMISSION, 'b', TRUE },
+		{ "flush /", 2, EIO, DPS_ERROR_IO, 'b', FALSE },
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -208,14 +207,12 @@ test_faults(Fixture *self, gconstpointer data)
 		g_autoptr(GError) error = NULL;
 		gboolean good;
 
-		g_test_message("%s %u: %d", rows[i].call, rows[i].nth, rows[i].errnum);
+		g_test_message("%s %u: %d", rows[i].call, rows[i].nth, rows[i].how);
 		remake_image(self);
 		g_unlink(self->journal);
-		watch_start();
-		watch_fail(rows[i].call, rows[i].nth, rows[i].fate, rows[i].errnum);
+		fault_set(rows[i].call, rows[i].nth, rows[i].how);
 		good = dps_journal_write_edits(self->medium, 0, edits, NULL, &error);
-		g_assert_cmpuint(watch_get_n_met(), ==, 1);
-		g_free(watch_stop());
+		g_assert_true(fault_clear());
 		g_assert_cmpint(good, ==, rows[i].code == 0);
 		if (rows[i].code)
 			g_assert_error(error, DPS_ERROR, rows[i].code);
@@ -234,12 +231,10 @@ test_left_to_the_journal(Fixture *self, gconstpointer data)
 	g_autoptr(GError) error = NULL;
 	gboolean finished = FALSE, is_left = FALSE;
 
-	watch_start();
-	watch_fail("write image", 2, WATCH_FAIL, EIO);
-	watch_fail("write image", 2, WATCH_FAIL, EIO); /* the third: the first one back */
+	fault_set("write image", 2, EIO);
+	fault_set("write image", 3, EIO); /* the first one back */
 	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, &is_left, &error));
-	g_assert_cmpuint(watch_get_n_met(), ==, 2);
-	g_free(watch_stop());
+	g_assert_true(fault_clear());
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
 	g_assert_true(is_left);
 	g_assert_true(dps_journal_is_pending(self->medium));
@@ -258,12 +253,12 @@ test_finish_faults(Fixture *self, gconstpointer data)
 	static const struct {
 		const char *call;
 		guint nth;
-		WatchFate fate;
+		int how;
 	} rows[] = {
-		{ "read " JOURNAL, 1, WATCH_FAIL }, { "read image", 1, WATCH_FAIL },
-		{ "stat " JOURNAL, 1, WATCH_FAIL }, { "stat image", 1, WATCH_FAIL },
-		{ "write image", 1, WATCH_FAIL },   { "flush image", 2, WATCH_FAIL },
-		{ "write image", 2, WATCH_LIE },    { "unlink", 1, WATCH_FAIL },
+		{ "read " JOURNAL, 1, EIO },	 { "read image", 1, EIO },
+		{ "fstat " JOURNAL, 1, EIO },	 { "fstat image", 1, EIO },
+		{ "write image", 1, EIO },	 { "flush image", 2, EIO },
+		{ "write image", 2, FAULT_LIE }, { "unlink", 1, EIO },
 	};
 	g_autoptr(GByteArray) bytes = make_journal();
 
@@ -275,11 +270,9 @@ test_finish_faults(Fixture *self, gconstpointer data)
 		g_test_message("%s", rows[i].call);
 		remake_image(self);
 		put_journal(self, bytes, bytes->len);
-		watch_start();
-		watch_fail(rows[i].call, rows[i].nth, rows[i].fate, EIO);
+		fault_set(rows[i].call, rows[i].nth, rows[i].how);
 		g_assert_false(dps_journal_finish(self->medium, &finished, &error));
-		g_assert_cmpuint(watch_get_n_met(), ==, 1);
-		g_free(watch_stop());
+		g_assert_true(fault_clear());
 		g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
 		g_assert_false(finished);
 		g_assert_true(dps_journal_is_pending(self->medium));
@@ -297,10 +290,9 @@ test_no_place(Fixture *self, gconstpointer data)
 	g_autoptr(GError) error = NULL;
 	g_autofree char *message = NULL;
 
-	watch_start();
-	watch_fail("open dps-journal-", 1, WATCH_FAIL, EMFILE);
+	fault_set("open dps-journal-", 1, EMFILE);
 	g_assert_false(dps_journal_write_edits(self->medium, 0, edits, NULL, &error));
-	g_free(watch_stop());
+	g_assert_true(fault_clear());
 	message = g_strdup_printf("%s: open: ", self->dir);
 	g_assert_true(g_str_has_prefix(error->message, message));
 	g_clear_error(&error);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fault.h"
 #include "ground/error.h"
 #include "target/medium.h"
-#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,14 +84,14 @@ test_flushes(Fixture *fixture, gconstpointer data)
 	static const char *wanted = "write disk.raw, flush disk.raw, write disk.raw, "
 				    "flush disk.raw, write disk.raw, flush disk.raw";
 
-	watch_start();
+	fault_start_log();
 	g_assert_true(dps_medium_write_edits(medium, 0, edits, NULL, &error));
-	forth = watch_stop();
+	forth = fault_stop_log();
 	g_assert_cmpstr(forth, ==, wanted);
 
-	watch_start();
+	fault_start_log();
 	g_assert_true(dps_medium_put_back(medium, 0, edits, edits->len, &error));
-	back = watch_stop();
+	back = fault_stop_log();
 	g_assert_cmpstr(back, ==, wanted);
 }
 
@@ -102,24 +102,23 @@ test_faults(Fixture *fixture, gconstpointer data)
 	static const struct {
 		const char *call;
 		guint nth;
-		WatchFate fate;
-		int errnum;
+		int how;
 		gint code; /* 0: it does not matter */
 		guint done;
 		const char *says;
 	} rows[] = {
-		{ "write", 1, WATCH_FAIL, EIO, DPS_ERROR_IO, 0, "step 1 of 3: " },
-		{ "write", 2, WATCH_FAIL, EIO, DPS_ERROR_IO, 1, "step 2 of 3: " },
-		{ "write", 3, WATCH_EMPTY, 0, DPS_ERROR_IO, 2, "write" },
-		{ "write", 2, WATCH_FAIL, EINTR, 0, 3, NULL },
-		{ "write", 1, WATCH_SHORT, 0, 0, 3, NULL },
+		{ "write", 1, EIO, DPS_ERROR_IO, 0, "step 1 of 3: " },
+		{ "write", 2, EIO, DPS_ERROR_IO, 1, "step 2 of 3: " },
+		{ "write", 3, FAULT_END, DPS_ERROR_IO, 2, "write" },
+		{ "write", 2, EINTR, 0, 3, NULL },
+		{ "write", 1, FAULT_SHORT, 0, 3, NULL },
 		/* seen before the next step */
-		{ "write", 2, WATCH_LIE, 0, DPS_ERROR_IO, 2, "gives others back" },
-		{ "write", 3, WATCH_LIE, 0, DPS_ERROR_IO, 3, "gives others back" },
-		{ "flush", 1, WATCH_FAIL, EIO, DPS_ERROR_IO, 0, "flush" },
-		{ "flush", 3, WATCH_FAIL, EIO, DPS_ERROR_IO, 2, "flush" },
-		{ "flush", 2, WATCH_FAIL, EINTR, 0, 3, NULL },
-		{ "read", 1, WATCH_FAIL, EIO, DPS_ERROR_IO, 0, "test bytes: " },
+		{ "write", 2, FAULT_LIE, DPS_ERROR_IO, 2, "gives others back" },
+		{ "write", 3, FAULT_LIE, DPS_ERROR_IO, 3, "gives others back" },
+		{ "flush", 1, EIO, DPS_ERROR_IO, 0, "flush" },
+		{ "flush", 3, EIO, DPS_ERROR_IO, 2, "flush" },
+		{ "flush", 2, EINTR, 0, 3, NULL },
+		{ "read", 1, EIO, DPS_ERROR_IO, 0, "test bytes: " },
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -133,11 +132,9 @@ test_faults(Fixture *fixture, gconstpointer data)
 		gboolean good;
 
 		g_test_message("%s %u", rows[i].call, rows[i].nth);
-		watch_start();
-		watch_fail(rows[i].call, rows[i].nth, rows[i].fate, rows[i].errnum);
+		fault_set(rows[i].call, rows[i].nth, rows[i].how);
 		good = dps_medium_write_edits(medium, 0, edits, &done, &error);
-		g_assert_cmpuint(watch_get_n_met(), >=, 1);
-		g_free(watch_stop());
+		g_assert_true(fault_clear());
 
 		g_assert_cmpuint(done, ==, rows[i].done);
 		g_assert_cmpint(good, ==, rows[i].code == 0);
@@ -163,10 +160,9 @@ test_unreadable(Fixture *fixture, gconstpointer data)
 	guint done;
 
 	g_assert_true(dps_medium_write_edits(medium, 0, edits, &done, NULL));
-	watch_start();
-	watch_fail("read", 0, WATCH_FAIL, EIO);
+	fault_set_from("read", 1, EIO);
 	g_assert_false(dps_medium_put_back(medium, 0, edits, done, &back_error));
-	g_free(watch_stop());
+	g_assert_true(fault_clear());
 	g_assert_error(back_error, DPS_ERROR, DPS_ERROR_IO);
 	g_assert_nonnull(strstr(back_error->message, "put back"));
 }
@@ -178,13 +174,13 @@ test_put_back_faults(Fixture *fixture, gconstpointer data)
 	static const struct {
 		const char *call;
 		guint nth;
-		WatchFate fate;
+		int how;
 		const char *says;
 	} rows[] = {
-		{ "write", 1, WATCH_FAIL, "write" },
-		{ "write", 3, WATCH_FAIL, "write" },
-		{ "flush", 2, WATCH_FAIL, "flush" },
-		{ "write", 2, WATCH_LIE, "put back: the medium took the bytes and gives others" },
+		{ "write", 1, EIO, "write" },
+		{ "write", 3, EIO, "write" },
+		{ "flush", 2, EIO, "flush" },
+		{ "write", 2, FAULT_LIE, "put back: the medium took the bytes and gives others" },
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -195,11 +191,9 @@ test_put_back_faults(Fixture *fixture, gconstpointer data)
 		guint done;
 
 		g_assert_true(dps_medium_write_edits(medium, 0, edits, &done, NULL));
-		watch_start();
-		watch_fail(rows[i].call, rows[i].nth, rows[i].fate, EIO);
+		fault_set(rows[i].call, rows[i].nth, rows[i].how);
 		g_assert_false(dps_medium_put_back(medium, 0, edits, done, &error));
-		g_assert_cmpuint(watch_get_n_met(), ==, 1);
-		g_free(watch_stop());
+		g_assert_true(fault_clear());
 		g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
 		g_assert_nonnull(strstr(error->message, rows[i].says));
 		g_assert_nonnull(strstr(error->message, "put back: "));
@@ -247,10 +241,9 @@ test_last_byte_is_compared(Fixture *fixture, gconstpointer data)
 	guint done;
 
 	add_edit(edits, 1000, 512, 0, 0xa1);
-	watch_start();
-	watch_before("flush", 1, grow_foreign_byte, fixture->path);
+	fault_set_event("flush", 1, grow_foreign_byte, fixture->path);
 	g_assert_false(dps_medium_write_edits(medium, 0, edits, &done, &error));
-	g_free(watch_stop());
+	g_assert_true(fault_clear());
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
 	g_clear_error(&error);
 

@@ -367,26 +367,26 @@ test_write_faults(Fixture *fixture, gconstpointer data)
 	/* clang-format off */
 	static const struct {
 		const char *name;
-		FaultCall call;
+		const char *call;
 		guint first, last;
 		int how;
 		int code; /* 0: it is written */
 		guint done;
 		const char *says;
 	} rows[] = {
-		{ "first-write", FAULT_WRITE, 1, 1, EIO, DPS_ERROR_IO, 0, "step 1 of 2: " },
-		{ "second-write", FAULT_WRITE, 2, 2, ENOSPC, DPS_ERROR_NO_SPACE, 1, "step 2 of 2: " },
-		{ "nothing-written", FAULT_WRITE, 2, 2, FAULT_END, DPS_ERROR_IO, 1, "test bytes: write" },
-		{ "cut-off", FAULT_WRITE, 2, G_MAXUINT, FAULT_END, DPS_ERROR_IO, 1, "test bytes: write" },
-		{ "first-flush", FAULT_FLUSH, 1, 1, EIO, DPS_ERROR_IO, 0, "test bytes: flush" },
-		{ "second-flush", FAULT_FLUSH, 2, 2, EIO, DPS_ERROR_IO, 1, "test bytes: flush" },
-		{ "unread", FAULT_READ, 1, 1, EIO, DPS_ERROR_IO, 0, "test bytes" },
-		{ "lies", FAULT_WRITE, 1, G_MAXUINT, FAULT_LIE, DPS_ERROR_IO, 1, "gives others back" },
-		{ "lies-last", FAULT_WRITE, 2, 2, FAULT_LIE, DPS_ERROR_IO, 2, "gives others back" },
-		{ "in-parts", FAULT_WRITE, 1, G_MAXUINT, FAULT_SHORT, 0, 2, NULL },
-		{ "signal-while-writing", FAULT_WRITE, 2, 2, EINTR, 0, 2, NULL },
-		{ "signal-while-flushing", FAULT_FLUSH, 2, 2, EINTR, 0, 2, NULL },
-		{ "no-way-round-the-cache", FAULT_OPEN, 1, G_MAXUINT, EINVAL, 0, 2, NULL },
+		{ "first-write", "write", 1, 1, EIO, DPS_ERROR_IO, 0, "step 1 of 2: " },
+		{ "second-write", "write", 2, 2, ENOSPC, DPS_ERROR_NO_SPACE, 1, "step 2 of 2: " },
+		{ "nothing-written", "write", 2, 2, FAULT_END, DPS_ERROR_IO, 1, "test bytes: write" },
+		{ "cut-off", "write", 2, G_MAXUINT, FAULT_END, DPS_ERROR_IO, 1, "test bytes: write" },
+		{ "first-flush", "flush", 1, 1, EIO, DPS_ERROR_IO, 0, "test bytes: flush" },
+		{ "second-flush", "flush", 2, 2, EIO, DPS_ERROR_IO, 1, "test bytes: flush" },
+		{ "unread", "read", 1, 1, EIO, DPS_ERROR_IO, 0, "test bytes" },
+		{ "lies", "write", 1, G_MAXUINT, FAULT_LIE, DPS_ERROR_IO, 1, "gives others back" },
+		{ "lies-last", "write", 2, 2, FAULT_LIE, DPS_ERROR_IO, 2, "gives others back" },
+		{ "in-parts", "write", 1, G_MAXUINT, FAULT_SHORT, 0, 2, NULL },
+		{ "signal-while-writing", "write", 2, 2, EINTR, 0, 2, NULL },
+		{ "signal-while-flushing", "flush", 2, 2, EINTR, 0, 2, NULL },
+		{ "no-way-round-the-cache", "open", 1, G_MAXUINT, EINVAL, 0, 2, NULL },
 	};
 	/* clang-format on */
 	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
@@ -447,7 +447,7 @@ test_another_program(Fixture *fixture, gconstpointer data)
 		g_autoptr(GBytes) after = NULL;
 		guint done = 99;
 
-		fault_set_event(FAULT_FLUSH, nth, write_as_another_program, fixture->path);
+		fault_set_event("flush", nth, write_as_another_program, fixture->path);
 		g_assert_false(dps_medium_write_edits(medium, 0, edits, &done, &error));
 		g_assert_true(fault_clear());
 		g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
@@ -467,11 +467,11 @@ test_another_program(Fixture *fixture, gconstpointer data)
 
 /* Calls of these fail one after the other, also where reading back goes through the cache. */
 static const struct {
-	FaultCall call;
+	const char *call;
 	int how;
 } each[] = {
-	{ FAULT_READ, EIO },  { FAULT_READ, FAULT_END }, { FAULT_WRITE, EIO },
-	{ FAULT_FLUSH, EIO }, { FAULT_ADVISE, EIO },
+	{ "read", EIO },  { "read", FAULT_END }, { "write", EIO },
+	{ "flush", EIO }, { "advise", EIO },
 };
 
 static void
@@ -489,7 +489,7 @@ test_each_call_of_a_write(Fixture *fixture, gconstpointer data)
 
 			g_assert_cmpuint(nth, <, 100);
 			fault_set(each[i].call, nth, each[i].how);
-			fault_set_from(FAULT_OPEN, 1, EINVAL); /* O_DIRECT */
+			fault_set_from("open", 1, EINVAL); /* O_DIRECT */
 			written = dps_medium_write_edits(medium, 0, edits, &done, &error);
 			was_reached = fault_was_reached();
 			fault_clear();
@@ -516,7 +516,7 @@ test_each_call_of_putting_back(Fixture *fixture, gconstpointer data)
 			g_assert_cmpuint(nth, <, 100);
 			g_assert_true(dps_medium_write_edits(medium, 0, edits, &done, NULL));
 			fault_set(each[i].call, nth, each[i].how);
-			fault_set_from(FAULT_OPEN, 1, EINVAL);
+			fault_set_from("open", 1, EINVAL);
 			is_back = dps_medium_put_back(medium, 0, edits, done, &error);
 			was_reached = fault_was_reached();
 			fault_clear();
@@ -527,7 +527,7 @@ test_each_call_of_putting_back(Fixture *fixture, gconstpointer data)
 		}
 
 	g_assert_true(dps_medium_write_edits(medium, 0, edits, &done, NULL));
-	fault_set_from(FAULT_WRITE, 1, FAULT_LIE);
+	fault_set_from("write", 1, FAULT_LIE);
 	g_assert_false(dps_medium_put_back(medium, 0, edits, done, &lie));
 	g_assert_true(fault_clear());
 	g_assert_error(lie, DPS_ERROR, DPS_ERROR_IO);
@@ -547,19 +547,19 @@ test_open_faults(Fixture *fixture, gconstpointer data)
 {
 	/* clang-format off */
 	static const struct {
-		FaultCall call;
+		const char *call;
 		int how;
 		DpsOpenFlags flags;
 		int code; /* 0: it opens */
 		const char *says;
 	} rows[] = {
-		{ FAULT_STAT, EACCES, DPS_OPEN_READ_ONLY, DPS_ERROR_PERMISSION, "open: " },
-		{ FAULT_OPEN, EACCES, DPS_OPEN_READ_ONLY, DPS_ERROR_PERMISSION, "open: " },
-		{ FAULT_OPEN, EACCES, DPS_OPEN_WRITABLE, DPS_ERROR_PERMISSION, "open for writing: " },
-		{ FAULT_OPEN, EINTR, DPS_OPEN_WRITABLE, 0, NULL },
-		{ FAULT_FSTAT, EIO, DPS_OPEN_READ_ONLY, DPS_ERROR_IO, "stat: " },
-		{ FAULT_LOCK, EINTR, DPS_OPEN_WRITABLE, 0, NULL },
-		{ FAULT_LOCK, ENOLCK, DPS_OPEN_WRITABLE, DPS_ERROR_IO, "lock: " },
+		{ "stat", EACCES, DPS_OPEN_READ_ONLY, DPS_ERROR_PERMISSION, "open: " },
+		{ "open", EACCES, DPS_OPEN_READ_ONLY, DPS_ERROR_PERMISSION, "open: " },
+		{ "open", EACCES, DPS_OPEN_WRITABLE, DPS_ERROR_PERMISSION, "open for writing: " },
+		{ "open", EINTR, DPS_OPEN_WRITABLE, 0, NULL },
+		{ "fstat", EIO, DPS_OPEN_READ_ONLY, DPS_ERROR_IO, "stat: " },
+		{ "lock", EINTR, DPS_OPEN_WRITABLE, 0, NULL },
+		{ "lock", ENOLCK, DPS_OPEN_WRITABLE, DPS_ERROR_IO, "lock: " },
 	};
 	/* clang-format on */
 	g_autoptr(GError) error = NULL;
@@ -579,7 +579,7 @@ test_open_faults(Fixture *fixture, gconstpointer data)
 	}
 
 	/* What it was when it was looked at, and what is opened, are two. */
-	fault_set_event(FAULT_OPEN, 1, make_it_a_directory, fixture->path);
+	fault_set_event("open", 1, make_it_a_directory, fixture->path);
 	g_assert_null(dps_medium_open(fixture->path, DPS_OPEN_READ_ONLY, &error));
 	g_assert_true(fault_clear());
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_UNSUPPORTED);
@@ -592,7 +592,7 @@ test_lock_by_nobody(Fixture *fixture, gconstpointer data)
 {
 	g_autoptr(GError) error = NULL;
 
-	fault_set_from(FAULT_LOCK, 1, EWOULDBLOCK);
+	fault_set_from("lock", 1, EWOULDBLOCK);
 	g_assert_null(
 		dps_medium_open(fixture->path, DPS_OPEN_WRITABLE | DPS_OPEN_LOCK_NONBLOCK, &error));
 	g_assert_true(fault_clear());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dps/error.h>
+#include "fault.h"
 #include "target/save.h"
-#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -62,9 +62,9 @@ test_order(Fixture *self, gconstpointer data)
 	g_autofree char *calls = NULL, *removing = NULL, *text = NULL, *path = NULL;
 	struct stat st;
 
-	watch_start();
+	fault_start_log();
 	g_assert_true(dps_save_new_file(self->dir, "b.json", TEXT, strlen(TEXT), &error));
-	calls = watch_stop();
+	calls = fault_stop_log();
 	g_assert_cmpstr(calls, ==, "write new, flush new, link b.json, flush /");
 	text = read_file(self, "b.json");
 	g_assert_cmpstr(text, ==, TEXT);
@@ -72,23 +72,25 @@ test_order(Fixture *self, gconstpointer data)
 	g_assert_cmpint(stat(path, &st), ==, 0);
 	g_assert_cmpuint(st.st_mode & 07777, ==, 0600);
 
-	watch_start();
+	fault_start_log();
 	dps_save_remove_file(self->dir, "b.json");
-	removing = watch_stop();
+	removing = fault_stop_log();
 	g_assert_cmpstr(removing, ==, "unlink b.json, flush /");
 
 	/* Where there can be no files without a name, it has one from the start. */
-	watch_start();
-	watch_fail("open .", 1, WATCH_FAIL, EOPNOTSUPP);
+	fault_start_log();
+	fault_set("open .", 1, EOPNOTSUPP);
 	g_assert_true(dps_save_new_file(self->dir, "d.json", TEXT, strlen(TEXT), &error));
 	g_clear_pointer(&removing, g_free);
-	removing = watch_stop();
+	removing = fault_stop_log();
+	g_assert_true(fault_clear());
 	g_assert_cmpstr(removing, ==, "write d.json.new, flush d.json.new, flush /");
 	g_clear_pointer(&calls, g_free);
-	watch_start();
-	watch_fail("link", 1, WATCH_FAIL, ENOENT);
+	fault_start_log();
+	fault_set("link", 1, ENOENT);
 	g_assert_true(dps_save_new_file(self->dir, "c.json", TEXT, strlen(TEXT), &error));
-	calls = watch_stop();
+	calls = fault_stop_log();
+	g_assert_true(fault_clear());
 	g_assert_cmpstr(calls, ==,
 			"write new, flush new, link c.json, write c.json.new, flush c.json.new, "
 			"flush /");
@@ -104,20 +106,18 @@ test_faults(Fixture *self, gconstpointer data)
 	static const struct {
 		const char *call;
 		guint nth;
-		WatchFate fate;
-		int errnum;
+		int how;
 		gint code; /* 0: the file is there */
 	} rows[] = {
-		{ "write new", 1, WATCH_FAIL, ENOSPC, DPS_ERROR_NO_SPACE },
-		{ "write new", 1, WATCH_EMPTY, 0, DPS_ERROR_IO },
-		{ "write new", 2, WATCH_FAIL, EINTR, 0 },
-		{ "write new", 1, WATCH_FAIL, EINTR, 0 },
-		{ "write new", 1, WATCH_SHORT, 0, 0 },
-		{ "flush new", 1, WATCH_FAIL, EIO, DPS_ERROR_IO },
-		{ "flush new", 1, WATCH_FAIL, EINTR, 0 },
-		{ "flush /", 1, WATCH_FAIL, EIO, DPS_ERROR_IO },
-		{ "flush /", 1, WATCH_FAIL, EINTR, 0 },
-		{ "link", 1, WATCH_FAIL, EEXIST, DPS_ERROR_REFUSED },
+		{ "write new", 1, ENOSPC, DPS_ERROR_NO_SPACE },
+		{ "write new", 1, FAULT_END, DPS_ERROR_IO },
+		{ "write new", 1, EINTR, 0 },
+		{ "write new", 1, FAULT_SHORT, 0 },
+		{ "flush new", 1, EIO, DPS_ERROR_IO },
+		{ "flush new", 1, EINTR, 0 },
+		{ "flush /", 1, EIO, DPS_ERROR_IO },
+		{ "flush /", 1, EINTR, 0 },
+		{ "link", 1, EEXIST, DPS_ERROR_REFUSED },
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -125,11 +125,10 @@ test_faults(Fixture *self, gconstpointer data)
 		g_autofree char *text = NULL;
 		gboolean good;
 
-		g_test_message("%s: %d", rows[i].call, rows[i].errnum);
-		watch_start();
-		watch_fail(rows[i].call, rows[i].nth, rows[i].fate, rows[i].errnum);
+		g_test_message("%s: %d", rows[i].call, rows[i].how);
+		fault_set(rows[i].call, rows[i].nth, rows[i].how);
 		good = dps_save_new_file(self->dir, "b.json", TEXT, strlen(TEXT), &error);
-		g_free(watch_stop());
+		g_assert_true(fault_clear());
 		text = read_file(self, "b.json");
 		g_assert_cmpint(good, ==, rows[i].code == 0);
 		if (rows[i].code) {
@@ -175,10 +174,9 @@ test_directories_swapped(Fixture *self, gconstpointer data)
 				g_build_filename(self->path, "elsewhere/libdps", NULL);
 			g_autoptr(GError) error = NULL;
 
-			watch_start();
-			watch_before("mkdir lib", 1, functions[i], self);
+			fault_set_event("mkdir lib", 1, functions[i], self);
 			g_assert_cmpint(dps_save_open_dir(tree, path, TRUE, &error), ==, -1);
-			g_free(watch_stop());
+			g_assert_true(fault_clear());
 			g_assert_nonnull(error);
 			g_assert_false(g_file_test(inside, G_FILE_TEST_EXISTS));
 			unlinkat(self->dir, "var/lib", 0);
@@ -225,11 +223,10 @@ test_named_faults(Fixture *self, gconstpointer data)
 		g_autoptr(GError) error = NULL;
 		g_autofree char *text = NULL;
 
-		watch_start();
-		watch_fail("link", 1, WATCH_FAIL, EXDEV);
-		watch_fail(calls[i], 1, WATCH_FAIL, EIO);
+		fault_set("link", 1, EXDEV);
+		fault_set(calls[i], 1, EIO);
 		g_assert_false(dps_save_new_file(self->dir, "b.json", TEXT, strlen(TEXT), &error));
-		g_free(watch_stop());
+		g_assert_true(fault_clear());
 		g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
 		text = read_file(self, "b.json");
 		g_assert_null(text);
@@ -249,13 +246,12 @@ test_taken(Fixture *self, gconstpointer data)
 		put_file(self, "b.json", "another's\n", 0600);
 		unlinkat(self->dir, "link.json", 0);
 		g_assert_cmpint(symlinkat("nowhere", self->dir, "link.json"), ==, 0);
-		watch_start();
 		if (ways[i])
-			watch_fail("link", 0, WATCH_FAIL, EPERM);
+			fault_set_from("link", 1, EPERM);
 		g_assert_false(dps_save_new_file(self->dir, "b.json", TEXT, strlen(TEXT), &error));
 		g_assert_false(
 			dps_save_new_file(self->dir, "link.json", TEXT, strlen(TEXT), &link_error));
-		g_free(watch_stop());
+		g_assert_true(fault_clear());
 		g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
 		g_assert_error(link_error, DPS_ERROR, DPS_ERROR_REFUSED);
 		text = read_file(self, "b.json");
@@ -272,7 +268,7 @@ test_directories(Fixture *self, gconstpointer data)
 	static const struct {
 		const char *call;
 		guint nth;
-		int errnum;
+		int how;
 		gint code;
 	} rows[] = {
 		{ "mkdir", 1, EACCES, DPS_ERROR_PERMISSION },
@@ -288,10 +284,9 @@ test_directories(Fixture *self, gconstpointer data)
 	int fd;
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-		watch_start();
-		watch_fail(rows[i].call, rows[i].nth, WATCH_FAIL, rows[i].errnum);
+		fault_set(rows[i].call, rows[i].nth, rows[i].how);
 		g_assert_cmpint(dps_save_open_dir(tree, path, TRUE, &error), ==, -1);
-		g_free(watch_stop());
+		g_assert_true(fault_clear());
 		g_assert_error(error, DPS_ERROR, rows[i].code);
 		g_clear_error(&error);
 		for (const char *const *name =
@@ -300,9 +295,9 @@ test_directories(Fixture *self, gconstpointer data)
 			unlinkat(self->dir, *name, AT_REMOVEDIR);
 	}
 
-	watch_start();
+	fault_start_log();
 	fd = dps_save_open_dir(tree, path, TRUE, &error);
-	calls = watch_stop();
+	calls = fault_stop_log();
 	g_assert_no_error(error);
 	g_assert_cmpint(fd, >=, 0);
 	g_assert_true(dps_save_new_file(fd, "here", "", 0, NULL));
@@ -312,9 +307,9 @@ test_directories(Fixture *self, gconstpointer data)
 			"mkdir var 0755, flush /, mkdir lib 0755, flush /, mkdir libdps 0700, "
 			"flush /");
 
-	watch_start();
+	fault_start_log();
 	fd = dps_save_open_dir(tree, "/var/lib/libdps", TRUE, &error);
-	again = watch_stop();
+	again = fault_stop_log();
 	g_assert_no_error(error);
 	close(fd);
 	g_assert_cmpstr(again, ==, "");
@@ -322,9 +317,9 @@ test_directories(Fixture *self, gconstpointer data)
 	g_assert_no_error(error);
 	close(fd);
 
-	watch_start();
+	fault_start_log();
 	fd = dps_save_open_dir(tree, "/srv/backup", TRUE, &error);
-	in_tree = watch_stop();
+	in_tree = fault_stop_log();
 	g_assert_no_error(error);
 	close(fd);
 	g_assert_cmpstr(in_tree, ==, "mkdir srv 0755, flush /, mkdir backup 0700, flush /");
@@ -347,17 +342,16 @@ test_read(Fixture *self, gconstpointer data)
 {
 	static const struct {
 		const char *call;
-		WatchFate fate;
-		int errnum;
+		int how;
 		gint code;
 		const char *text;
 	} rows[] = {
-		{ "none", WATCH_FAIL, 0, 0, TEXT },
-		{ "read", WATCH_FAIL, EIO, DPS_ERROR_IO, NULL },
-		{ "read", WATCH_FAIL, EINTR, 0, TEXT },
-		{ "read", WATCH_SHORT, 0, 0, TEXT },
-		{ "read", WATCH_EMPTY, 0, 0, "" }, /* it was cut short meanwhile */
-		{ "stat", WATCH_FAIL, EIO, DPS_ERROR_CORRUPT, NULL },
+		{ "none", 0, 0, TEXT },
+		{ "read", EIO, DPS_ERROR_IO, NULL },
+		{ "read", EINTR, 0, TEXT },
+		{ "read", FAULT_SHORT, 0, TEXT },
+		{ "read", FAULT_END, 0, "" }, /* it was cut short meanwhile */
+		{ "fstat", EIO, DPS_ERROR_CORRUPT, NULL },
 	};
 	g_autofree char *path = g_build_filename(self->path, "b.json", NULL);
 	g_autofree char *fifo = g_build_filename(self->path, "fifo", NULL);
@@ -369,11 +363,10 @@ test_read(Fixture *self, gconstpointer data)
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
 		g_autofree char *found = NULL;
 
-		g_test_message("%s: %d", rows[i].call, rows[i].errnum);
-		watch_start();
-		watch_fail(rows[i].call, 1, rows[i].fate, rows[i].errnum);
+		g_test_message("%s: %d", rows[i].call, rows[i].how);
+		fault_set(rows[i].call, 1, rows[i].how);
 		found = dps_save_read_file(path, 100, &size, &error);
-		g_free(watch_stop());
+		g_assert_cmpint(fault_clear(), ==, i > 0);
 		g_assert_cmpstr(found, ==, rows[i].text);
 		if (rows[i].code) {
 			g_assert_error(error, DPS_ERROR, rows[i].code);
@@ -442,10 +435,9 @@ test_read_own(Fixture *self, gconstpointer data)
 	g_assert_null(dps_save_read_own_file(self->dir, "mine", 1, &size, &error));
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
 	g_clear_error(&error);
-	watch_start();
-	watch_fail("stat", 1, WATCH_FAIL, EIO);
+	fault_set("fstat", 1, EIO);
 	g_assert_null(dps_save_read_own_file(self->dir, "mine", 100, &size, &error));
-	g_free(watch_stop());
+	g_assert_true(fault_clear());
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
 	g_clear_error(&error);
 

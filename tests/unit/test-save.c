@@ -61,22 +61,22 @@ assert_file(Fixture *self, const char *name, const char *wanted)
 /* clang-format off */
 static const struct {
 	const char *name;
-	FaultCall call;
+	const char *call;
 	guint nth;
 	int how;
 	int code; /* 0: the file is there */
 } new_files[] = {
-	{ "nothing", FAULT_OPEN, 100, EIO, 0 },
-	{ "no-files-without-a-name", FAULT_OPEN, 1, EOPNOTSUPP, 0 },
-	{ "no-links", FAULT_LINK, 1, EPERM, 0 },
-	{ "no-proc", FAULT_LINK, 1, ENOENT, 0 },
-	{ "write-in-parts", FAULT_WRITE, 1, FAULT_SHORT, 0 },
-	{ "write-and-a-signal", FAULT_WRITE, 1, EINTR, 0 },
-	{ "flush-and-a-signal", FAULT_FLUSH, 1, EINTR, 0 },
-	{ "full", FAULT_WRITE, 1, ENOSPC, DPS_ERROR_NO_SPACE },
-	{ "full-in-the-middle", FAULT_WRITE, 1, FAULT_END, DPS_ERROR_IO },
-	{ "broken", FAULT_FLUSH, 1, EIO, DPS_ERROR_IO },
-	{ "directory-that-is-not-flushed", FAULT_FLUSH, 2, EIO, DPS_ERROR_IO },
+	{ "nothing", "open", 100, EIO, 0 },
+	{ "no-files-without-a-name", "open", 1, EOPNOTSUPP, 0 },
+	{ "no-links", "link", 1, EPERM, 0 },
+	{ "no-proc", "link", 1, ENOENT, 0 },
+	{ "write-in-parts", "write", 1, FAULT_SHORT, 0 },
+	{ "write-and-a-signal", "write", 1, EINTR, 0 },
+	{ "flush-and-a-signal", "flush", 1, EINTR, 0 },
+	{ "full", "write", 1, ENOSPC, DPS_ERROR_NO_SPACE },
+	{ "full-in-the-middle", "write", 1, FAULT_END, DPS_ERROR_IO },
+	{ "broken", "flush", 1, EIO, DPS_ERROR_IO },
+	{ "directory-that-is-not-flushed", "flush", 2, EIO, DPS_ERROR_IO },
 };
 /* clang-format on */
 
@@ -110,22 +110,22 @@ test_new_file_by_name(Fixture *self, gconstpointer data)
 {
 	/* clang-format off */
 	static const struct {
-		FaultCall call;
+		const char *call;
 		guint nth;
 		int how, code;
 	} rows[] = {
-		{ FAULT_OPEN, 2, EACCES, DPS_ERROR_PERMISSION },
-		{ FAULT_OPEN, 2, ENOSPC, DPS_ERROR_NO_SPACE },
-		{ FAULT_WRITE, 1, ENOSPC, DPS_ERROR_NO_SPACE },
-		{ FAULT_FLUSH, 1, EIO, DPS_ERROR_IO },
-		{ FAULT_FLUSH, 2, EIO, DPS_ERROR_IO },
+		{ "open", 2, EACCES, DPS_ERROR_PERMISSION },
+		{ "open", 2, ENOSPC, DPS_ERROR_NO_SPACE },
+		{ "write", 1, ENOSPC, DPS_ERROR_NO_SPACE },
+		{ "flush", 1, EIO, DPS_ERROR_IO },
+		{ "flush", 2, EIO, DPS_ERROR_IO },
 	};
 	/* clang-format on */
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
 		g_autoptr(GError) error = NULL;
 
-		fault_set(FAULT_OPEN, 1, EOPNOTSUPP);
+		fault_set("open", 1, EOPNOTSUPP);
 		fault_set(rows[i].call, rows[i].nth, rows[i].how);
 		g_assert_false(dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), &error));
 		g_assert_true(fault_clear());
@@ -147,7 +147,7 @@ test_name_taken(Fixture *self, gconstpointer data)
 			else
 				made_up_write(self->path, NAME, "of somebody");
 			if (by_name)
-				fault_set(FAULT_OPEN, 1, EOPNOTSUPP);
+				fault_set("open", 1, EOPNOTSUPP);
 			g_assert_false(
 				dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), &error));
 			g_assert_true(fault_clear());
@@ -204,14 +204,14 @@ test_directories_that_fail(Fixture *self, gconstpointer data)
 {
 	/* clang-format off */
 	static const struct {
-		FaultCall call;
+		const char *call;
 		guint nth;
 		int how, code;
 	} rows[] = {
-		{ FAULT_MKDIR, 1, EROFS, DPS_ERROR_PERMISSION },
-		{ FAULT_MKDIR, 2, ENOSPC, DPS_ERROR_NO_SPACE },
-		{ FAULT_FLUSH, 1, EIO, DPS_ERROR_IO },
-		{ FAULT_OPEN, 1, EACCES, DPS_ERROR_PERMISSION },
+		{ "mkdir", 1, EROFS, DPS_ERROR_PERMISSION },
+		{ "mkdir", 2, ENOSPC, DPS_ERROR_NO_SPACE },
+		{ "flush", 1, EIO, DPS_ERROR_IO },
+		{ "open", 1, EACCES, DPS_ERROR_PERMISSION },
 	};
 	/* clang-format on */
 	g_autoptr(MadeUpSystem) machine = made_up_new();
@@ -280,7 +280,7 @@ test_read(Fixture *self, gconstpointer data)
 	const struct {
 		const char *path;
 		size_t max_size;
-		FaultCall call;
+		const char *call;
 		int how; /* 0: it needs no fault */
 		int code;
 	} rows[] = {
@@ -288,7 +288,7 @@ test_read(Fixture *self, gconstpointer data)
 		{ fifo, 100, 0, 0, DPS_ERROR_CORRUPT },
 		{ self->path, 100, 0, 0, DPS_ERROR_CORRUPT },
 		{ path, strlen(TEXT) - 1, 0, 0, DPS_ERROR_CORRUPT },
-		{ path, 100, FAULT_READ, EIO, DPS_ERROR_IO },
+		{ path, 100, "read", EIO, DPS_ERROR_IO },
 	};
 	/* clang-format on */
 	gsize size = 99;
@@ -306,7 +306,7 @@ test_read(Fixture *self, gconstpointer data)
 		g_clear_error(&error);
 	}
 
-	fault_set(FAULT_READ, 1, FAULT_SHORT);
+	fault_set("read", 1, FAULT_SHORT);
 	text = dps_save_read_file(path, strlen(TEXT), &size, &error);
 	g_assert_true(fault_clear());
 	g_assert_no_error(error);
@@ -314,7 +314,7 @@ test_read(Fixture *self, gconstpointer data)
 	g_assert_cmpuint(size, ==, strlen(TEXT));
 
 	/* Somebody makes it shorter meanwhile: what is left of it. */
-	fault_set_event(FAULT_READ, 1, cut_short, path);
+	fault_set_event("read", 1, cut_short, path);
 	shorter = dps_save_read_file(path, 100, &size, &error);
 	g_assert_true(fault_clear());
 	g_assert_no_error(error);
@@ -374,7 +374,7 @@ test_drafts(Fixture *self, gconstpointer data)
 	g_autoptr(GError) error = NULL;
 
 	g_assert_true(g_file_set_contents(draft, "half", 4, NULL));
-	fault_set(FAULT_OPEN, 1, EOPNOTSUPP);
+	fault_set("open", 1, EOPNOTSUPP);
 	g_assert_true(dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), NULL));
 	g_assert_true(fault_clear());
 	assert_file(self, NAME, TEXT);
@@ -382,7 +382,7 @@ test_drafts(Fixture *self, gconstpointer data)
 	dps_save_remove_file(self->fd, NAME);
 
 	g_assert_cmpint(symlink("elsewhere", draft), ==, 0);
-	fault_set(FAULT_OPEN, 1, EOPNOTSUPP);
+	fault_set("open", 1, EOPNOTSUPP);
 	g_assert_false(dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), &error));
 	g_assert_true(fault_clear());
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_PERMISSION);
@@ -402,11 +402,11 @@ test_keep(Fixture *self, gconstpointer data)
 	for (guint nth = 1; nth <= 3; nth++) {
 		g_autoptr(GError) problem = NULL;
 
-		fault_set(FAULT_FLUSH, nth, EIO);
+		fault_set("flush", nth, EIO);
 		g_assert_cmpint(dps_save_keep_file(self->fd, NAME, &problem), ==, nth == 3);
 		g_assert_cmpint(fault_clear(), ==, nth < 3);
 		g_assert_cmpint(problem != NULL, ==, nth < 3);
-		fault_set(FAULT_FLUSH, nth, EINTR);
+		fault_set("flush", nth, EINTR);
 		g_assert_true(dps_save_keep_file(self->fd, NAME, NULL));
 		fault_clear();
 	}
