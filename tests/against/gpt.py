@@ -9,9 +9,14 @@ else: what this says is what an installed system sees.
 from __future__ import annotations
 
 import dataclasses
+import os
 import struct
 import uuid
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import overload
 
 HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 ENTRY = struct.Struct("<16s16sQQQ72s")
@@ -58,7 +63,34 @@ class Copy:
         return found
 
 
-def read_copy(image: bytes, lba: int, sector: int) -> Copy | None:
+class OnDisk:
+    """The bytes of a file or of a device, read when they are asked for: a table is little of a disk."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.size = os.lseek(fd, 0, os.SEEK_END)
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, at: int) -> int: ...
+    @overload
+    def __getitem__(self, at: slice) -> bytes: ...
+    def __getitem__(self, at: int | slice) -> int | bytes:
+        if isinstance(at, int):
+            return os.pread(self.fd, 1, at)[0]
+        start, stop, _ = at.indices(self.size)
+        return os.pread(self.fd, max(stop - start, 0), start)
+
+
+@contextmanager
+def on_disk(path: Path) -> Iterator[OnDisk]:
+    with open(path, "rb", buffering=0) as file:
+        yield OnDisk(file.fileno())
+
+
+def read_copy(image: bytes | OnDisk, lba: int, sector: int) -> Copy | None:
     """The copy whose header is at LBA, None when it is not good."""
     raw = image[lba * sector : (lba + 1) * sector]
     if len(raw) < sector:
@@ -80,7 +112,7 @@ def read_copy(image: bytes, lba: int, sector: int) -> Copy | None:
     )
 
 
-def kernel(image: bytes, sector: int) -> dict[int, Entry] | None:
+def kernel(image: bytes | OnDisk, sector: int) -> dict[int, Entry] | None:
     """What Linux finds on this disk; None: no table."""
     if image[510:512] != b"\x55\xaa" or not any(
         image[450 + 16 * i] == 0xEE and image[454 + 16 * i : 458 + 16 * i] == b"\1\0\0\0"

@@ -111,29 +111,10 @@ def undo_words(disk: Disk) -> list[str]:
     return [DPS_TAG, "undo", str(disk.backup), str(disk.path)]
 
 
-def table_area(path: Path) -> bytes:
-    """The image with zeros for all but its first and last mebibyte; quick for large ones."""
-    size = path.stat().st_size
-    if size < 64 * makedisk.MIB:
-        return path.read_bytes()
-    with open(path, "rb") as file:
-        first = os.pread(file.fileno(), makedisk.MIB, 0)
-        last = os.pread(file.fileno(), makedisk.MIB, size - makedisk.MIB)
-    return first + bytes(size - 2 * makedisk.MIB) + last
-
-
 def by_kernel(disk: Disk) -> dict[int, str] | None:
-    found = gpt.kernel(table_area(disk.path), disk.sector)
-    return None if found is None else {n: e.type for n, e in found.items()}
-
-
-def by_kernel_of_device(disk: Disk) -> dict[int, str] | None:
-    """The same of a block device, of which the first and the last mebibyte are enough."""
-    with open(disk.path, "rb") as file:
-        size = os.lseek(file.fileno(), 0, os.SEEK_END)
-        first = os.pread(file.fileno(), makedisk.MIB, 0)
-        last = os.pread(file.fileno(), makedisk.MIB, size - makedisk.MIB)
-    found = gpt.kernel(first + bytes(size - 2 * makedisk.MIB) + last, disk.sector)
+    """Types of the partitions that Linux finds, in an image or on a device."""
+    with gpt.on_disk(disk.path) as image:
+        found = gpt.kernel(image, disk.sector)
     return None if found is None else {n: e.type for n, e in found.items()}
 
 

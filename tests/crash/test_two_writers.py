@@ -214,7 +214,7 @@ def check_point(scene: Scene, place: Path, call: str, nth: int) -> tuple[int, bo
             time.sleep(0.01)
         waits = theirs.poll() is None
         was_written = theirs.returncode == 0 and has_theirs(disk.path)
-        table = commands.by_kernel_of_device(disk)
+        table = commands.by_kernel(disk)
         os.kill(ours.pid, signal.SIGCONT)
         error = ours.communicate(timeout=300)[1]
         their_error = theirs.communicate(timeout=300)[1]
@@ -224,7 +224,7 @@ def check_point(scene: Scene, place: Path, call: str, nth: int) -> tuple[int, bo
         types = commands.by_us(disk)[0]
         mine = {n: t for n, t in types.items() if n not in (3, 7)}
         wanted = {n: t for n, t in (NEW if scene.command == "apply" else OLD).items() if n != 3}
-        assert types == commands.by_kernel_of_device(disk), where
+        assert types == commands.by_kernel(disk), where
         assert mine in ({n: t for n, t in x.items() if n != 3} for x in (OLD, NEW)), where
         assert ours.returncode in (0, 3), where
         assert mine == wanted or ours.returncode == 3, where

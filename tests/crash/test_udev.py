@@ -74,7 +74,7 @@ def inside(loop: str, image: Path, n_runs: int) -> None:
                 ):
                     done = commands.run(DPS_TAG, words[0], "--json", *words[1:])
                     assert done.returncode == 0, done.stderr
-                    assert commands.by_kernel_of_device(disk) == types
+                    assert commands.by_kernel(disk) == types
                     codes = [f["code"] for f in json.loads(done.stdout)["findings"]]
                     assert "udev-not-updated" not in codes, done.stdout
                     properties = run("udevadm", "info", "--query=property", f"{loop}p2")

@@ -22,6 +22,7 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -400,6 +401,7 @@ def digest(path):
     """A fingerprint of every byte of an image; holes and zeros are the same, and cost nothing."""
     sha = hashlib.sha256()
     with open(path, "rb") as file:
+        assert stat.S_ISREG(os.fstat(file.fileno()).st_mode), f"{path}: no file: take the digest of the one behind it"
         size = os.fstat(file.fileno()).st_size
         sha.update(str(size).encode())
         at = 0
