@@ -160,12 +160,12 @@ def run_program(command, env, timeout, scratch, cwd=None, cpu=None):
             return None, ""
 
 
-def list_tests(out, suites):
-    """The tests of the build: programs, and files for pytest."""
+def list_tests(out, suites, names):
+    """The tests of the build, or those of @names: programs, and files for pytest."""
     found = subprocess.run(["meson", "introspect", "--tests", out], capture_output=True, text=True, check=True)
     programs, files = [], []
     for test in json.loads(found.stdout):
-        if not set(suites) & {suite.split(":")[-1] for suite in test["suite"]}:
+        if not set(suites) & {suite.split(":")[-1] for suite in test["suite"]} or names and test["name"] not in names:
             continue
         if test["cmd"][-1].endswith(".py"):
             files.append(Test(test["name"], ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", test["cmd"][-1]], test["env"]))
@@ -286,6 +286,9 @@ class Bench:
     def fails(self, command, test, mutant, seconds):
         with self.scratch() as scratch:
             status, text = run_program(command, environment(mutant.number, test.env), 60 + 20 * seconds, scratch, self.place / "out", 3 + int(20 * seconds))
+        # pytest's exit codes: 4 is a test that it does not find, 5 that there was none to run.
+        if test.node is not None and status in (4, 5):
+            raise Trouble(f"{test.name}: pytest did not run what it was asked for: {text[-500:]}")
         return None if status == 0 else text or "no answer"
 
 
@@ -338,6 +341,7 @@ def main():
     parser.add_argument("--class", dest="classes", action="append", choices=list(CLASSES), help="default: core")
     parser.add_argument("--operator", default=STEPS, help="all, or with commas: " + ", ".join(operators.OPERATORS) + "; default: %(default)s")
     parser.add_argument("--suite", default=",".join(SUITES), help="default: %(default)s")
+    parser.add_argument("--tests", help="with commas: these tests of the suites alone, by their names in meson")
     parser.add_argument("--budget", type=float, default=120, help="seconds of pytest for one mutant; default: %(default)s")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--root", type=Path, default=ROOT, help=argparse.SUPPRESS)
@@ -381,7 +385,7 @@ def run(options):
 
     build(place / "tree", place / "out")
     bench = Bench(place, mutants, options.budget, options.stale)
-    bench.measure(*list_tests(place / "out", options.suite.split(",")))
+    bench.measure(*list_tests(place / "out", options.suite.split(","), options.tests and options.tests.split(",")))
 
     if options.measure:
         return 0

@@ -23,6 +23,7 @@ SURVIVORS = {
     "room.c room_unused: success: return size - 1",
     "room.c room_unused: one: size - 1",
 }
+MUTANT = operators.Mutant(1, "room.c", 1, "room_take", "check", "if (wanted == 0)")
 EQUIVALENT = """\
 # a comment
 room.c room_take: check: if (wanted == 0)
@@ -43,12 +44,12 @@ def copied_sample(tmp_path_factory):
     return root
 
 
-def mutants(project, *words, equivalent=""):
+def mutants(project, *words, equivalent="", suite="unit"):
     table = project.parent / "equivalent.txt"
     table.write_text(equivalent)
     done = subprocess.run(
         [sys.executable, HERE / "run.py", "--root", project, "--sources", "room.c", "--place", project.parent / "build",
-         "--equivalent", table, "--suite", "unit", "--operator", "all", *words],
+         "--equivalent", table, "--suite", suite, "--operator", "all", *words],
         capture_output=True, text=True, check=False,
     )
     return done.returncode, done.stdout + done.stderr
@@ -79,6 +80,32 @@ def test_survivors_and_equivalents(project):
     assert status == 0, text
     assert "4 mutants, 3 killed, 1 equivalent, 0 survived" in text
     assert "\n\tby room\n" in text
+
+
+def test_the_tests_of_pytest_are_judges_too(project):
+    """One that fails by itself, or is skipped, judges nothing; what a fixture of the module reaches, each that uses it reaches."""
+    status, text = mutants(project, "--verbose", suite="cli")
+    assert survivors(text) == SURVIVORS - {"room.c room_take: bound: wanted > size - *used"}, text
+    assert status == 1
+    assert "survived [3, 5 tests met it]" in text
+    for name in ("test_fails_without_a_mutant", "test_less_than_nothing"):
+        assert f"{name}: not used: skipped or failed" in text
+    killers = set(re.findall(r"by (room-program: .*)", text))
+    assert killers and killers <= {f"room-program: {name}" for name in ("test_some[2", "test_some[none]", "test_too_much", "test_all", "test_all_again")}, text
+
+    status, text = mutants(project, "--tests", "room", suite="unit,cli")
+    assert "room-program" not in text
+    status, text = mutants(project, "room:room_take", "--operator", "store", "--tests", "room-program", "--verbose", suite="unit,cli")
+    assert status == 0 and "by room-program: " in text
+
+
+def test_a_judge_that_does_not_judge(project):
+    """A test that pytest no longer finds would fail for each mutant."""
+    bench = run.Bench(project.parent / "build", [], 60, False)
+    test = run.Test("room-program", [], {}, node="test_gone")
+    (bench.place / "out").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(run.Trouble, match="did not run what it was asked for"):
+        bench.fails(["/usr/bin/python3", "-m", "pytest", "-q", f"{SAMPLE}/test_room.py::test_gone"], test, MUTANT, 1)
 
 
 def test_a_name_that_is_no_longer_there(project):
