@@ -37,24 +37,22 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(BackupFile, backup_file_clear)
 static gboolean
 check_table_unchanged(DpsPlan *plan, GError **error)
 {
-	const DpsGpt *planned = dps_disk_get_gpt(plan->disk);
-	DpsRegion region = dps_medium_get_region(dps_disk_get_medium(plan->disk));
+	DpsMedium *medium = dps_disk_get_medium(plan->disk);
+	DpsRegion region = dps_medium_get_region(medium);
 	g_autoptr(DpsGpt) now = NULL;
+	g_autoptr(GBytes) table = NULL;
 	g_autofree char *problem = NULL;
 	DpsGptPresence presence;
 
-	if (!dps_medium_drop_cache(dps_disk_get_medium(plan->disk), 0, region.size, error))
-		return FALSE;
-	if (!dps_gpt_read(&region, planned->sector_size, &presence, &now, &problem, error)) {
+	if (!dps_medium_drop_cache(medium, 0, region.size, error) ||
+	    !dps_gpt_read(&region, plan->sector_size, &presence, &now, &problem, error)) {
 		dps_prefix_error(error, "%s: nothing was changed: its table: ",
 				 dps_disk_get_path(plan->disk));
 		return FALSE;
 	}
 
-	if (!now || now->current->entries_size != planned->current->entries_size ||
-	    memcmp(now->current->header, planned->current->header, planned->sector_size) != 0 ||
-	    memcmp(now->current->entries, planned->current->entries,
-		   planned->current->entries_size) != 0)
+	table = now ? dps_gpt_get_current_bytes(now) : NULL;
+	if (!table || !g_bytes_equal(table, plan->table))
 		return dps_throw(
 			error, DPS_ERROR_CHANGED,
 			"%s: the partition table was changed since it was read: look at it "
@@ -319,9 +317,6 @@ static gboolean
 write_table(DpsPlan *plan, Progress *progress, GError **error)
 {
 	g_autoptr(GError) local = NULL;
-
-	if (plan->table_edits->len == 0)
-		return TRUE;
 
 	progress->table_started = TRUE;
 	if (dps_medium_write_edits(dps_disk_get_medium(plan->disk), 0, plan->table_edits,

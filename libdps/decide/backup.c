@@ -48,7 +48,7 @@ value_to_json(DpsChangeKind kind, const DpsValue *value)
 	case DPS_CHANGE_TABLE:
 		break;
 	}
-	return NULL;
+	g_assert_not_reached();
 }
 
 static gboolean
@@ -75,7 +75,7 @@ value_from_json(DpsChangeKind kind, json_t *json, DpsValue *value)
 		value->subvolume = (uint64_t)id;
 		value->text = g_strdup(json_string_value(json_object_get(json, "path")));
 		return id > 0;
-	case DPS_CHANGE_TABLE:
+	case DPS_CHANGE_TABLE: /* nothing that is taken back */
 		break;
 	}
 	return FALSE;
@@ -133,7 +133,7 @@ read_entry(json_t *json, DpsBackup *backup, GHashTable *seen)
 	DpsValue from = { 0 }, to = { 0 };
 	DpsBackupEntry entry = { 0 };
 
-	if (kind == 0 || kind == DPS_CHANGE_TABLE || number <= 0 || number > DPS_GPT_MAX_ENTRIES ||
+	if (kind == 0 || number <= 0 || number > DPS_GPT_MAX_ENTRIES ||
 	    !g_hash_table_add(seen, GINT_TO_POINTER(number * DPS_CHANGE_TABLE + kind)) ||
 	    start <= 0 || !uuid || !dps_guid_from_string(uuid, &entry.guid, NULL) ||
 	    !value_from_json(kind, json_object_get(json, "from"), &from) ||

@@ -77,9 +77,6 @@ dps_change_new(DpsChangeKind kind, guint partition, DpsValue from, DpsValue to, 
 void
 dps_change_free(DpsChange *change)
 {
-	if (!change)
-		return;
-
 	g_free(change->from.text);
 	g_free(change->to.text);
 	g_free(change->from_text);

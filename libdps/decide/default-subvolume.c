@@ -28,6 +28,8 @@ dps_plan_get_btrfs(DpsPlan *plan, DpsPartition *partition, GError **error)
 	if (!mount) {
 		if (!partition->btrfs && partition->btrfs_error)
 			g_propagate_error(error, g_error_copy(partition->btrfs_error));
+		else if (!partition->btrfs)
+			dps_throw(error, DPS_ERROR_NOT_FOUND, "its btrfs cannot be read: mount it");
 		return partition->btrfs;
 	}
 
@@ -359,22 +361,21 @@ dps_plan_prepare_default_subvolume(DpsPlan *plan, DpsPartition *root, GError **e
 
 	btrfs = dps_plan_get_btrfs(plan, root, &local_error);
 	if (!btrfs && keep) {
-		dps_plan_add_finding(
-			plan,
-			dps_finding_new("btrfs-default-unseen", DPS_SEVERITY_INFO, root->number,
-					NULL, NULL, "the subvolumes cannot be read: %s",
-					local_error ? local_error->message : "unknown"));
+		dps_plan_add_finding(plan,
+				     dps_finding_new("btrfs-default-unseen", DPS_SEVERITY_INFO,
+						     root->number, NULL, NULL,
+						     "the subvolumes cannot be read: %s",
+						     local_error->message));
 		return TRUE;
 	}
 	if (!btrfs) {
 		g_autofree char *subject = dps_plan_describe(plan, root->number);
 
 		dps_throw_partition(
-			error, root->number,
-			local_error ? (DpsError)local_error->code : DPS_ERROR_UNSUPPORTED,
+			error, root->number, (DpsError)local_error->code,
 			"%s: the subvolumes cannot be read: %s: give --btrfs-default keep "
 			"to leave the default as it is",
-			subject, local_error ? local_error->message : "unknown");
+			subject, local_error->message);
 		return FALSE;
 	}
 

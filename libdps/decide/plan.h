@@ -43,6 +43,8 @@ struct _DpsPlan {
 	GPtrArray *findings;	/* (element-type DpsFinding) */
 
 	/* What prepare leaves for apply. */
+	GBytes *table; /* that it was made from: the disk may have been read again since */
+	guint sector_size;
 	GPtrArray *table_edits; /* (element-type DpsEdit) */
 	gboolean table_first;	/* undo: a disk stops being discoverable before its root moves */
 

@@ -106,42 +106,52 @@ check_winner(DpsPlan *plan, GPtrArray *outcomes, const DpsAssignment *root, GErr
 				   winner, winner);
 }
 
+/* The last row, when it is of that partition, or a new one: its changes follow each other. */
+static DpsGptEntryChange *
+need_entry_change(GPtrArray *entries, guint partition)
+{
+	DpsGptEntryChange *entry = entries->len > 0 ? entries->pdata[entries->len - 1] : NULL;
+
+	if (!entry || entry->number != partition) {
+		entry = g_new0(DpsGptEntryChange, 1);
+		entry->number = partition;
+		g_ptr_array_add(entries, entry);
+	}
+	return entry;
+}
+
 /* One row an entry: what the editor needs, from the changes of its type and flags. */
 static GPtrArray *
 make_entry_changes(DpsPlan *plan)
 {
 	GPtrArray *entries = g_ptr_array_new_with_free_func(g_free);
-	DpsGptEntryChange *entry = NULL;
 
 	for (guint i = 0; i < plan->changes->len; i++) {
 		const DpsChange *change = plan->changes->pdata[i];
+		DpsGptEntryChange *entry;
 
-		if (change->kind == DPS_CHANGE_BTRFS_DEFAULT || change->kind == DPS_CHANGE_TABLE)
-			continue;
-
-		if (!entry || entry->number != change->partition) {
-			entry = g_new0(DpsGptEntryChange, 1);
-			entry->number = change->partition;
-			g_ptr_array_add(entries, entry);
-		}
 		switch (change->kind) {
 		case DPS_CHANGE_TYPE:
+			entry = need_entry_change(entries, change->partition);
 			entry->set_type = TRUE;
 			entry->type_guid = change->to.guid;
 			break;
 		case DPS_CHANGE_FLAGS:
+			entry = need_entry_change(entries, change->partition);
 			entry->set_attributes = TRUE;
 			entry->attributes = change->to.attributes;
 			break;
 		case DPS_CHANGE_UUID:
+			entry = need_entry_change(entries, change->partition);
 			entry->set_guid = TRUE;
 			entry->guid = change->to.guid;
 			break;
 		case DPS_CHANGE_NAME:
+			entry = need_entry_change(entries, change->partition);
 			entry->set_name = TRUE;
 			entry->name = change->to.text; /* lent by the change */
 			break;
-		case DPS_CHANGE_BTRFS_DEFAULT:
+		case DPS_CHANGE_BTRFS_DEFAULT: /* of no entry */
 		case DPS_CHANGE_TABLE:
 			break;
 		}
@@ -167,6 +177,10 @@ dps_plan_prepare_table(DpsPlan *plan, GError **error)
 	const DpsGpt *gpt = dps_disk_get_gpt(plan->disk);
 	g_autoptr(GPtrArray) edits = NULL;
 	g_autofree char *repairs = NULL;
+
+	g_clear_pointer(&plan->table, g_bytes_unref);
+	plan->table = dps_gpt_get_current_bytes(gpt);
+	plan->sector_size = gpt->sector_size;
 
 	/*
 	 * Nobody asked for a repair: a bad backup is made good only along with a change.  Undo may

@@ -60,10 +60,8 @@ read_value(DpsPlan *plan, DpsPartition *partition, DpsChangeKind kind, DpsValue 
 	case DPS_CHANGE_BTRFS_DEFAULT:
 		btrfs = dps_plan_get_btrfs(plan, partition, error);
 		if (!btrfs) {
-			if (error && !*error)
-				dps_throw(error, DPS_ERROR_NOT_FOUND,
-					  "%s: partition %u: its btrfs cannot be read: mount it",
-					  dps_disk_get_path(plan->disk), partition->number);
+			dps_prefix_error(error, "%s: partition %u: ", dps_disk_get_path(plan->disk),
+					 partition->number);
 			return FALSE;
 		}
 		now->subvolume = dps_btrfs_get_default_id(btrfs);

@@ -154,7 +154,7 @@ read_copies(Edit *self, GError **error)
 	guint n_places;
 
 	if (!dps_btrfs_fs_map(self->fs, self->current.logical, size, places, &n_places, error))
-		return FALSE;
+		return FALSE; /* not reached: it was mapped when the default was read from it */
 
 	for (guint i = 0; i < n_places; i++) {
 		Copy *copy = &self->copies[self->n_copies++];
@@ -225,7 +225,7 @@ make_wanted(Edit *self, const DpsBtrfsSubvolumeInfo *info, GError **error)
 
 	if (!dps_checksum_compute(self->super->checksum, self->wanted + CHECKSUM_SIZE,
 				  size - CHECKSUM_SIZE, sum, error))
-		return FALSE;
+		return FALSE; /* not reached: the leaf was verified with it */
 	memcpy(self->wanted, sum, dps_checksum_get_size(self->super->checksum));
 	return TRUE;
 }
@@ -374,7 +374,7 @@ add_super_copies(const Edit *self, gboolean set_flag, GPtrArray *edits, GError *
 		dps_store_le64(new_bytes + SUPER_INCOMPAT, incompat | INCOMPAT_DEFAULT_SUBVOL);
 		if (!dps_checksum_compute(self->super->checksum, new_bytes + CHECKSUM_SIZE,
 					  sizeof(new_bytes) - CHECKSUM_SIZE, sum, error))
-			return FALSE;
+			return FALSE; /* not reached: the superblock was verified with it */
 		memcpy(new_bytes, sum, dps_checksum_get_size(self->super->checksum));
 		/* The flag and the checksum are both in the first sector. */
 		g_ptr_array_add(edits,

@@ -613,6 +613,16 @@ dps_gpt_is_safe_for_others(const DpsRegion *disk, const DpsGpt *gpt)
 	       (!gpt->primary.present || is_modest(disk, gpt, gpt->primary.alternate_lba));
 }
 
+GBytes *
+dps_gpt_get_current_bytes(const DpsGpt *gpt)
+{
+	GByteArray *bytes = g_byte_array_new();
+
+	g_byte_array_append(bytes, gpt->current->header, gpt->sector_size);
+	g_byte_array_append(bytes, gpt->current->entries, (guint)gpt->current->entries_size);
+	return g_byte_array_free_to_bytes(bytes);
+}
+
 const DpsGptEntry *
 dps_gpt_get_entry(const DpsGpt *gpt, uint32_t number)
 {

@@ -115,6 +115,9 @@ gboolean dps_gpt_is_safe_for_others(const DpsRegion *disk, const DpsGpt *gpt);
 void dps_gpt_free(DpsGpt *gpt);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsGpt, dps_gpt_free)
 
+/* (transfer full): header and entries of the copy that counts: what is the same has the same */
+GBytes *dps_gpt_get_current_bytes(const DpsGpt *gpt);
+
 /* (nullable): the entry with this number, when it is used */
 const DpsGptEntry *dps_gpt_get_entry(const DpsGpt *gpt, uint32_t number);
 

@@ -301,3 +301,30 @@ def test_coverage_of_nothing() -> None:
     """A writer that was not counted at all is a broken measurement."""
     text, is_enough = coverage.report(coverage.parse_lcov(LCOV.format(top=coverage.TOP)), 0)
     assert "nothing was counted of libdps/decide/apply.c" in text and not is_enough
+
+
+DEAD_ENDS = """\
+	switch (kind) {
+	case A:
+		return 1;
+	case B:
+		break;
+	}
+	g_assert_not_reached();
+}
+
+	if (!again())
+		return FALSE; /* not reached: it went well a moment ago */
+	else
+		return TRUE;
+"""
+
+
+@pytest.mark.parametrize(("counts", "left"), [
+    ({3: 1, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0, 11: 0, 13: 1}, {3, 13}),
+    ({3: 0, 4: 2, 5: 2, 6: 2, 7: 2, 8: 0, 11: 4, 13: 0}, {3, 4, 5, 6, 7, 11, 13}),
+])
+def test_what_nobody_comes_by_on_purpose_is_not_counted(counts, left):
+    file = coverage.File("x.c", dict(counts))
+    coverage.leave_out_dead_ends(file, DEAD_ENDS)
+    assert set(file.lines) == left

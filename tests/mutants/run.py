@@ -126,6 +126,7 @@ class Test:
     name: str
     command: list
     env: dict
+    suite: str  # two suites may have a test of the same name
     node: str = None
     seconds: float = 0
     reached: frozenset = frozenset()
@@ -165,12 +166,13 @@ def list_tests(out, suites, names):
     found = subprocess.run(["meson", "introspect", "--tests", out], capture_output=True, text=True, check=True)
     programs, files = [], []
     for test in json.loads(found.stdout):
-        if not set(suites) & {suite.split(":")[-1] for suite in test["suite"]} or names and test["name"] not in names:
+        suite = test["suite"][0].split(":")[-1]
+        if suite not in suites or names and test["name"] not in names:
             continue
         if test["cmd"][-1].endswith(".py"):
-            files.append(Test(test["name"], ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", test["cmd"][-1]], test["env"]))
+            files.append(Test(test["name"], ["/usr/bin/python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", test["cmd"][-1]], test["env"], suite))
         else:
-            programs.append(Test(test["name"], test["cmd"], test["env"]))
+            programs.append(Test(test["name"], test["cmd"], test["env"], suite))
     return programs, files
 
 
@@ -200,7 +202,7 @@ class Bench:
 
     def measured(self, test, cache, measure):
         """What a run found is good until the programs or the test's own file change."""
-        kept = cache / f"{test.name}.json"
+        kept = cache / f"{test.suite}-{test.name}.json"
         stamp = self.stamp_of(test)
         if kept.exists():
             data = json.loads(kept.read_text())

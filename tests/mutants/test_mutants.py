@@ -102,7 +102,7 @@ def test_the_tests_of_pytest_are_judges_too(project):
 def test_a_judge_that_does_not_judge(project):
     """A test that pytest no longer finds would fail for each mutant."""
     bench = run.Bench(project.parent / "build", [], 60, False)
-    test = run.Test("room-program", [], {}, node="test_gone")
+    test = run.Test("room-program", [], {}, "cli", node="test_gone")
     (bench.place / "out").mkdir(parents=True, exist_ok=True)
     with pytest.raises(run.Trouble, match="did not run what it was asked for"):
         bench.fails(["/usr/bin/python3", "-m", "pytest", "-q", f"{SAMPLE}/test_room.py::test_gone"], test, MUTANT, 1)

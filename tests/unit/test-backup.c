@@ -149,6 +149,7 @@ test_kinds(void)
 				kind);
 	g_assert_null(dps_change_kind_to_string(0));
 	g_assert_null(dps_change_kind_to_string(DPS_CHANGE_TABLE + 1));
+	g_assert_null(dps_change_kind_to_string((DpsChangeKind)1000000));
 	g_assert_cmpint(dps_change_kind_from_string("other"), ==, 0);
 }
 
@@ -157,13 +158,103 @@ static void
 test_values(void)
 {
 	const DpsValue a = { .text = (char *)"a" }, b = { .text = (char *)"b" }, none = { 0 };
+	const DpsValue five = { .subvolume = 5 };
 
 	g_assert_true(dps_value_equal(DPS_CHANGE_NAME, &a, &a));
 	g_assert_false(dps_value_equal(DPS_CHANGE_NAME, &a, &b));
 	g_assert_false(dps_value_equal(DPS_CHANGE_NAME, &a, &none));
 	g_assert_true(dps_value_equal(DPS_CHANGE_FLAGS, &a, &b));
 	g_assert_true(dps_value_equal(DPS_CHANGE_BTRFS_DEFAULT, &a, &b));
+	g_assert_false(dps_value_equal(DPS_CHANGE_BTRFS_DEFAULT, &a, &five));
 	g_assert_true(dps_value_equal(DPS_CHANGE_TYPE, &a, &b));
+}
+
+#define HEAD                                                                                       \
+	"{\"version\":1,\"what\":\"libdps "                                                        \
+	"backup\",\"time\":\"t\",\"disk\":{\"path\":\"p\",\"uuid\":\"u\"},"
+#define CHANGE(kind, number, uuid, start, from, to)                                                \
+	HEAD "\"changes\":[{\"kind\":\"" kind "\",\"partition\":" number ",\"uuid\":\"" uuid       \
+	     "\",\"start\":" start ",\"from\":" from ",\"to\":" to "}]}"
+#define UUID "00000000-0000-0000-0000-000000000001"
+
+static void
+test_files(void)
+{
+	static const struct {
+		const char *text;
+		gint code; /* 0: a good one */
+	} rows[] = {
+		{ CHANGE("type", "1", UUID, "512", "\"" UUID "\"", "\"" UUID "\""), 0 },
+		{ CHANGE("flags", "1", UUID, "1", "\"0x0000000000000000\"",
+			 "\"0x8000000000000000\""),
+		  0 },
+		{ CHANGE("name", "1", UUID, "1", "\"\"", "\"a\""), 0 },
+		{ CHANGE("btrfs-default", "1", UUID, "1", "{\"id\":5,\"path\":\"\"}",
+			 "{\"id\":256,\"path\":null}"),
+		  0 },
+		{ HEAD "\"changes\":[]}", 0 },
+		{ "", DPS_ERROR_CORRUPT },
+		{ "[]", DPS_ERROR_CORRUPT },
+		{ "{}", DPS_ERROR_CORRUPT },
+		{ "{\"version\":1,\"version\":1}", DPS_ERROR_CORRUPT },
+		{ HEAD "\"changes\":{}}", DPS_ERROR_CORRUPT },
+		{ "{\"version\":2,\"what\":\"libdps backup\"}", DPS_ERROR_UNSUPPORTED },
+		{ "{\"version\":1,\"what\":\"libdps backups\"}", DPS_ERROR_CORRUPT },
+		{ "{\"what\":\"libdps backup\",\"disk\":{\"path\":\"p\",\"uuid\":\"u\"},"
+		  "\"changes\":[]}",
+		  DPS_ERROR_CORRUPT },
+		{ "{\"what\":\"libdps backup\",\"time\":\"t\",\"disk\":{\"uuid\":\"u\"},"
+		  "\"changes\":[]}",
+		  DPS_ERROR_CORRUPT },
+		{ "{\"what\":\"libdps backup\",\"time\":\"t\",\"disk\":{\"path\":\"p\"},"
+		  "\"changes\":[]}",
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("typ", "1", UUID, "512", "\"" UUID "\"", "\"" UUID "\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("table", "1", UUID, "512", "\"" UUID "\"", "\"" UUID "\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("type", "0", UUID, "512", "\"" UUID "\"", "\"" UUID "\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("type", "-1", UUID, "512", "\"" UUID "\"", "\"" UUID "\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("type", "2147483648", UUID, "512", "\"" UUID "\"", "\"" UUID "\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("type", "1", "x", "512", "\"" UUID "\"", "\"" UUID "\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("type", "1", UUID, "0", "\"" UUID "\"", "\"" UUID "\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("type", "1", UUID, "-1", "\"" UUID "\"", "\"" UUID "\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("type", "1", UUID, "512", "\"x\"", "\"" UUID "\""), DPS_ERROR_CORRUPT },
+		{ CHANGE("type", "1", UUID, "512", "\"" UUID "\"", "null"), DPS_ERROR_CORRUPT },
+		{ CHANGE("flags", "1", UUID, "1", "\"0x0\"", "\"0x0000000000000000\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("flags", "1", UUID, "1", "null", "\"0x0000000000000000\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("flags", "1", UUID, "1", "\"000000000000000000\"",
+			 "\"0x0000000000000000\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("flags", "1", UUID, "1", "\"0x000000000000000g\"",
+			 "\"0x0000000000000000\""),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("name", "1", UUID, "1", "5", "\"a\""), DPS_ERROR_CORRUPT },
+		{ CHANGE("btrfs-default", "1", UUID, "1", "{\"id\":0}", "{\"id\":256}"),
+		  DPS_ERROR_CORRUPT },
+		{ CHANGE("btrfs-default", "1", UUID, "1", "{\"id\":5}", "{}"), DPS_ERROR_CORRUPT },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+		g_autoptr(DpsBackup) backup =
+			dps_backup_parse(rows[i].text, strlen(rows[i].text), "b.json", &error);
+
+		g_test_message("%s", rows[i].text);
+		g_assert_cmpint(backup != NULL, ==, rows[i].code == 0);
+		if (rows[i].code) {
+			g_assert_error(error, DPS_ERROR, rows[i].code);
+			g_assert_true(g_str_has_prefix(error->message, "b.json: "));
+		}
+	}
 }
 
 int
@@ -174,6 +265,7 @@ main(int argc, char **argv)
 	g_test_add_func("/backup/bad", test_bad);
 	g_test_add_func("/backup/cut-short", test_cut_short);
 	g_test_add_func("/backup/open", test_open);
+	g_test_add_func("/backup/files", test_files);
 	g_test_add_func("/backup/kinds", test_kinds);
 	g_test_add_func("/backup/values", test_values);
 	return g_test_run();

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "apply-disk.h"
+#include "fault.h"
+#include "format/gpt.h"
+#include "ground/error.h"
+#include "make-gpt.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Another program, which takes no lock, at the worst moments. */
+
+static gboolean
+has_backup(Fixture *self)
+{
+	return g_file_test(self->backup, G_FILE_TEST_EXISTS);
+}
+
+static void
+rename_by_another(void *data)
+{
+	Fixture *self = data;
+	int fd = open(self->path, O_RDWR | O_CLOEXEC);
+	g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+
+	g_assert_cmpint(pread(fd, disk.bytes, 2015 * 512, 0), ==, 2015 * 512);
+	disk.bytes[1024 + 56] = 'X';
+	test_disk_seal(&disk, 1);
+	g_assert_cmpint(pwrite(fd, disk.bytes, 2015 * 512, 0), ==, 2015 * 512);
+	close(fd);
+}
+
+/* Somebody without a lock: seen before the first write, whenever it was. */
+static void
+test_changed(Fixture *self, gconstpointer data)
+{
+	/* What differs from the plan: an entry, or the header alone. */
+	for (int header = 0; header < 2; header++) {
+		g_autoptr(GError) error = NULL;
+		g_autofree char *calls = NULL;
+		g_autoptr(DpsDisk) disk = NULL;
+		g_autoptr(DpsPlan) plan = NULL;
+
+		put_disk(self);
+		disk = open_disk(self);
+		plan = make_plan(disk);
+		g_assert_true(dps_plan_prepare(plan, &error));
+		if (header) {
+			int fd = open(self->path, O_RDWR | O_CLOEXEC);
+			uint8_t byte = 0x78; /* behind the header: no checksum covers it */
+
+			g_assert_cmpint(pwrite(fd, &byte, 1, 1023), ==, 1);
+			close(fd);
+		} else {
+			rename_by_another(self);
+		}
+		fault_start_log();
+		g_assert_false(dps_plan_apply(plan, self->backup, &error));
+		calls = fault_stop_log();
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+		g_assert_cmpstr(calls, ==, "");
+		g_assert_false(has_backup(self));
+	}
+}
+
+/* Behind the comparison of the table, when the backup is being written: the sector that is about to
+ * be written is compared again. */
+static void
+test_changed_late(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+
+	fault_set_event("flush /", 1, rename_by_another, self);
+	g_assert_false(apply(self, self->backup, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	/* Theirs is no table of ours that was cut off: it is not put back, and that is no trouble.
+	 */
+	g_assert_true(g_str_has_prefix(error->message, "nothing was changed: "));
+	assert_disk(self, "1 11111111 0 XFI; 2 12121212 0 root; default 5; 4 14141414 0 -; half");
+	g_assert_false(has_backup(self));
+}
+
+/* As other tools do it: both copies, whatever is there. */
+static void
+put_their_table(void *data)
+{
+	Fixture *self = data;
+	int fd = open(self->path, O_WRONLY | O_CLOEXEC);
+
+	put_table(fd, 0x99);
+	close(fd);
+}
+#define THEIRS "4 14141499 0 -; whole"
+
+/*
+ * Behind our last comparison of what was written nothing looks at the bytes again, but the table
+ * and the file system are read once more, and must say what was planned.
+ */
+static void
+test_changed_at_each_read(Fixture *self, gconstpointer data)
+{
+	guint n_seen_by_reading = 0;
+
+	for (guint nth = 1;; nth++) {
+		g_autoptr(GError) error = NULL;
+		g_autoptr(DpsDisk) disk = NULL;
+		g_autoptr(DpsPlan) plan = NULL;
+		g_autofree char *state = NULL;
+		gboolean good;
+
+		g_assert_cmpuint(nth, <, 500);
+		put_disk(self);
+		g_unlink(self->backup);
+		disk = open_disk(self);
+		plan = make_plan(disk);
+		g_assert_true(dps_plan_prepare(plan, &error));
+		fault_set_event("read disk.raw", nth, put_their_table, self);
+		good = dps_plan_apply(plan, self->backup, &error);
+		g_assert_true(fault_clear());
+		state = describe(self);
+		g_test_message("%u: %s: %s", nth, state, good ? "done" : error->message);
+		/* What they wrote stays as it is, all of it. */
+		g_assert_true(g_str_has_prefix(state, "1 11111111 0 EFI; 2 12121212 0 root; "));
+		g_assert_true(g_str_has_suffix(state, THEIRS));
+		if (good)
+			break; /* all was seen to be good before */
+		if (strstr(error->message, ": reads back otherwise than it was written")) {
+			n_seen_by_reading++;
+			g_assert_nonnull(strstr(error->message, "another program wrote to the disk "
+								"meanwhile"));
+			g_assert_nonnull(strstr(error->message, "dps-tag undo "));
+			g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+			g_assert_cmpuint(dps_error_get_partition(error), ==, 1);
+			g_assert_true(has_backup(self));
+		} else if (strstr(error->message, "nothing was changed")) {
+			g_assert_nonnull(strstr(state, "default 5;"));
+			g_assert_false(has_backup(self));
+		}
+	}
+	g_assert_cmpuint(n_seen_by_reading, >, 0);
+}
+
+static void
+wipe_btrfs(Fixture *self)
+{
+	static const uint8_t zeros[4096];
+	int fd = open(self->path, O_WRONLY | O_CLOEXEC);
+
+	for (uint64_t at = 65536; at < ROOT_SECTORS * 512; at <<= 10)
+		g_assert_cmpint(pwrite(fd, zeros, sizeof(zeros), (off_t)(ROOT_FIRST * 512 + at)),
+				==, sizeof(zeros));
+	close(fd);
+}
+
+static void
+remove_partition_2(Fixture *self)
+{
+	for (off_t at = 1024 + 128; at < 1024 + 256; at++)
+		set_byte(self, at, 0);
+}
+
+static void
+remove_table(Fixture *self)
+{
+	g_assert_cmpint(truncate(self->path, 512), ==, 0);
+	g_assert_cmpint(truncate(self->path, N_SECTORS * 512), ==, 0);
+}
+
+static void
+change_nothing(Fixture *self)
+{
+}
+
+/* The disk was read again between the plan and its run: the plan is of what was there before. */
+static void
+test_read_again(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		void (*change)(Fixture *self);
+		gint code; /* 0: it is done */
+		const char *says;
+	} rows[] = {
+		{ change_nothing, 0, NULL },
+		{ remove_partition_2, DPS_ERROR_CHANGED, "the partition table was changed since" },
+		{ remove_table, DPS_ERROR_CHANGED, "the partition table was changed since" },
+		{ wipe_btrfs, DPS_ERROR_NOT_FOUND,
+		  "nothing was changed: disk.raw: partition 2: its btrfs cannot be read" },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+		g_autoptr(DpsDisk) disk = NULL;
+		g_autoptr(DpsPlan) plan = NULL;
+		g_autofree char *calls = NULL;
+		g_auto(GStrv) parts = NULL;
+		g_autofree char *said = NULL;
+		gboolean good;
+
+		put_disk(self);
+		disk = open_disk(self);
+		plan = make_plan(disk);
+		g_assert_true(dps_plan_prepare(plan, &error));
+		rows[i].change(self);
+		g_assert_true(dps_disk_refresh(disk, &error));
+		g_assert_no_error(error);
+		fault_start_log();
+		good = dps_plan_apply(plan, self->backup, &error);
+		calls = fault_stop_log();
+		if (rows[i].code == 0) {
+			g_assert_no_error(error);
+			g_assert_true(good);
+			g_unlink(self->backup);
+			continue;
+		}
+		g_assert_error(error, DPS_ERROR, rows[i].code);
+		parts = g_strsplit(error->message, self->path, -1);
+		said = g_strjoinv("disk.raw", parts);
+		g_assert_nonnull(strstr(said, rows[i].says));
+		g_assert_null(strstr(calls, "write disk.raw"));
+		g_assert_false(has_backup(self));
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+#define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
+	ADD("/apply-others/changed", test_changed);
+	ADD("/apply-others/changed-late", test_changed_late);
+	ADD("/apply-others/changed-at-each-read", test_changed_at_each_read);
+	ADD("/apply-others/read-again", test_read_again);
+#undef ADD
+	return g_test_run();
+}
