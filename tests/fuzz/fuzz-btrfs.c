@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/btrfs-subvolumes.h"
 #include "fuzz-files.h"
-#include "mutate.h"
-#include "packed.h"
+#include "image-target.h"
 #include "target/btrfs-files.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 /*
  * A btrfs (packed.h), its checksums made true: superblock, chunks, trees, the subvolumes with their
@@ -46,10 +44,9 @@ tell_subvolumes(DpsBtrfsFs *fs, GString *told)
 	}
 }
 
-static void
-tell(gpointer input, GString *told)
+void
+fuzz_image_tell(FuzzImage *image, GString *told)
 {
-	FuzzImage *image = input;
 	DpsRegion region = fuzz_image_region(image);
 	g_autoptr(GError) error = NULL;
 	g_autoptr(DpsBtrfsFs) fs = dps_btrfs_fs_open(&region, &error);
@@ -70,21 +67,4 @@ tell(gpointer input, GString *told)
 			fuzz_tell_error(told, &error);
 	}
 	g_assert_cmpuint(image->bytes_read, <=, MAX_BYTES_READ);
-}
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	g_auto(FuzzImage) image = { 0 };
-
-	fuzz_image_unpack(&image, data, size);
-	fuzz_image_seal(&image);
-	fuzz_tell_twice(tell, &image);
-	return 0;
-}
-
-size_t
-LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
-{
-	return fuzz_mutate(data, size, max_size, seed, TRUE);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fuzz.h"
-#include "mutate.h"
-#include "packed.h"
+#include "image-target.h"
 
 #include <dps/dps.h>
 #include <unistd.h>
@@ -50,10 +49,9 @@ tell_findings(DpsDisk *disk, GString *told)
 	}
 }
 
-static void
-tell(gpointer input, GString *told)
+void
+fuzz_image_tell(FuzzImage *image, GString *told)
 {
-	const FuzzImage *image = input;
 	int fd = fuzz_image_to_fd(image);
 	g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", fd);
 	g_autoptr(GError) error = NULL;
@@ -69,21 +67,4 @@ tell(gpointer input, GString *told)
 	}
 	g_assert_true(g_utf8_validate(told->str, (gssize)told->len, NULL));
 	close(fd);
-}
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	g_auto(FuzzImage) image = { 0 };
-
-	fuzz_image_unpack(&image, data, size);
-	fuzz_image_seal(&image);
-	fuzz_tell_twice(tell, &image);
-	return 0;
-}
-
-size_t
-LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
-{
-	return fuzz_mutate(data, size, max_size, seed, TRUE);
 }

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fuzz-files.h"
-#include "mutate.h"
-#include "packed.h"
+#include "image-target.h"
 #include "target/ext4.h"
-
-#include <string.h>
 
 /*
  * An ext2, ext3 or ext4 (packed.h) through libext2fs: its directories, files, links, attributes.
@@ -14,10 +11,9 @@
  */
 #define MAX_BYTES_READ (UINT64_C(4) << 30)
 
-static void
-tell(gpointer input, GString *told)
+void
+fuzz_image_tell(FuzzImage *image, GString *told)
 {
-	FuzzImage *image = input;
 	DpsRegion region = fuzz_image_region(image);
 	g_autoptr(GError) error = NULL;
 	g_autoptr(DpsFiles) files = dps_ext4_open(&region, &error);
@@ -28,21 +24,4 @@ tell(gpointer input, GString *told)
 	else
 		fuzz_tell_error(told, &error);
 	g_assert_cmpuint(image->bytes_read, <=, MAX_BYTES_READ);
-}
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	g_auto(FuzzImage) image = { 0 };
-
-	fuzz_image_unpack(&image, data, size);
-	fuzz_image_seal(&image);
-	fuzz_tell_twice(tell, &image);
-	return 0;
-}
-
-size_t
-LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
-{
-	return fuzz_mutate(data, size, max_size, seed, TRUE);
 }

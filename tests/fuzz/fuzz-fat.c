@@ -2,8 +2,7 @@
 #include "format/fat-check.h"
 #include "format/fat-directory.h"
 #include "fuzz-files.h"
-#include "mutate.h"
-#include "packed.h"
+#include "image-target.h"
 #include "target/esp.h"
 
 #include <string.h>
@@ -54,10 +53,9 @@ tell_root(DpsFat *fat)
 	}
 }
 
-static void
-tell(gpointer input, GString *told)
+void
+fuzz_image_tell(FuzzImage *image, GString *told)
 {
-	FuzzImage *image = input;
 	DpsRegion region = fuzz_image_region(image);
 	DpsFatGeometry geometry = { .width = 99 };
 	g_autoptr(GError) error = NULL;
@@ -98,21 +96,4 @@ tell(gpointer input, GString *told)
 	else
 		fuzz_tell_error(told, &error);
 	g_assert_cmpuint(image->bytes_read, <=, MAX_BYTES_READ);
-}
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	g_auto(FuzzImage) image = { 0 };
-
-	fuzz_image_unpack(&image, data, size);
-	fuzz_image_seal(&image);
-	fuzz_tell_twice(tell, &image);
-	return 0;
-}
-
-size_t
-LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
-{
-	return fuzz_mutate(data, size, max_size, seed, TRUE);
 }

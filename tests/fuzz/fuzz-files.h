@@ -4,6 +4,8 @@
 #include "fuzz.h"
 #include "target/files.h"
 
+#include <string.h>
+
 /* What a walk over one file system may cost: files that are looked at, and bytes read of each. */
 #define FUZZ_MAX_FILES 200
 #define FUZZ_MAX_DEPTH 6

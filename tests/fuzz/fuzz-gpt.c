@@ -2,11 +2,9 @@
 #include "format/gpt.h"
 #include "format/mbr.h"
 #include "fuzz-files.h"
-#include "mutate.h"
-#include "packed.h"
+#include "image-target.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 /*
  * A disk (packed.h) whose checksums were made true: both copies of its table, with sectors of 512
@@ -69,11 +67,10 @@ tell_mbr(const DpsRegion *region, GString *told)
 	}
 }
 
-static void
-tell(gpointer input, GString *told)
+void
+fuzz_image_tell(FuzzImage *image, GString *told)
 {
 	static const guint sector_sizes[] = { 0, 512, 4096 };
-	FuzzImage *image = input;
 	DpsRegion region = fuzz_image_region(image);
 
 	tell_mbr(&region, told);
@@ -94,21 +91,4 @@ tell(gpointer input, GString *told)
 			tell_table(gpt, told);
 		g_assert_cmpuint(image->bytes_read, <=, MAX_BYTES_READ);
 	}
-}
-
-int
-LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
-{
-	g_auto(FuzzImage) image = { 0 };
-
-	fuzz_image_unpack(&image, data, size);
-	fuzz_image_seal(&image);
-	fuzz_tell_twice(tell, &image);
-	return 0;
-}
-
-size_t
-LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsigned int seed)
-{
-	return fuzz_mutate(data, size, max_size, seed, TRUE);
 }
