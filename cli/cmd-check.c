@@ -5,7 +5,6 @@
 #include "json.h"
 #include "readers.h"
 #include "report.h"
-#include "sandbox.h"
 #include "target.h"
 #include "text.h"
 

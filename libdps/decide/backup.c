@@ -4,7 +4,6 @@
 #include "ground/error.h"
 #include "target/save.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/boot.h"
+#include "format/shim-csv.h"
 #include "ground/types.h"
 
 #include <string.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/boot-internal.h"
+#include "format/bls-name.h"
 
 #include <string.h>
 

@@ -3,8 +3,6 @@
 
 #include "format/bls.h"
 #include "format/cmdline.h"
-#include "format/loader-conf.h"
-#include "format/shim-csv.h"
 #include "target/disk.h"
 #include "target/esp.h"
 #include "target/tree.h"

@@ -5,7 +5,6 @@
 #include "target/image.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 static void
 check_root_fs_not_allowed(DpsCheck *check)

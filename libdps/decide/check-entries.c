@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
+#include "format/loader-conf.h"
 #include "ground/error.h"
-#include "ground/types.h"
 
 #include <string.h>
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
 #include "format/fat-check.h"
-#include "ground/types.h"
 
 #include <inttypes.h>
 #include <string.h>

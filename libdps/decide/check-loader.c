@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
-#include "ground/types.h"
-
-#include <string.h>
+#include "format/loader-conf.h"
+#include "format/shim-csv.h"
+#include "format/version.h"
 
 /* Whether the ESP's files can be judged; says so when they cannot. */
 static gboolean

@@ -4,7 +4,6 @@
 #include "ground/types.h"
 #include "target/image.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 /* Root types of other architectures only, and their first: the fault is root-foreign-arch. */

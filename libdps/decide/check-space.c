@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
 #include "format/bls-name.h"
-#include "ground/types.h"
-
-#include <inttypes.h>
 
 #define MIB (UINT64_C(1024) * 1024)
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
-#include "ground/types.h"
 
 #include <string.h>
 

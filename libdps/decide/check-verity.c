@@ -5,8 +5,6 @@
 #include "ground/error.h"
 #include "ground/types.h"
 
-#include <string.h>
-
 /* The three parts of a protected file system. */
 static const struct {
 	DpsRole data, hash, signature;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/discover-internal.h"
-#include "decide/winner.h"
 #include "format/version.h"
 #include "ground/derive.h"
 #include "ground/types.h"

@@ -7,8 +7,6 @@
 #include "ground/error.h"
 #include "ground/types.h"
 
-#include <string.h>
-
 static void
 outcome_free(DpsOutcome *outcome)
 {

@@ -11,8 +11,6 @@
 #include "ground/types.h"
 #include "target/image.h"
 
-#include <string.h>
-
 static gint
 by_partition(gconstpointer a, gconstpointer b)
 {

@@ -3,8 +3,6 @@
 #include "decide/default-subvolume.h"
 #include "ground/error.h"
 
-#include <string.h>
-
 /* Whether this partition got its UUID from what the backup is of. */
 static gboolean
 has_new_uuid(const DpsBackup *backup, const DpsPartition *partition)

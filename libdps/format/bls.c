@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/bls.h"
 #include "format/lines.h"
-#include "ground/error.h"
+#include "format/version.h"
 #include "ground/text.h"
 
 #include <string.h>

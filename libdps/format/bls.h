@@ -5,7 +5,6 @@
 #include "format/bls-name.h"
 #include "format/bls-problem.h"
 #include "format/uki.h"
-#include "format/version.h"
 
 /*
  * Boot entries as the Boot Loader Specification has them and as systemd-boot and bootctl read

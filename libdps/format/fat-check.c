@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/fat-check.h"
 #include "format/fat-directory.h"
-#include "ground/bytes.h"
 #include "ground/error.h"
 
 #include <inttypes.h>

@@ -2,7 +2,6 @@
 #include "ground/arch.h"
 
 #include <elf.h>
-#include <string.h>
 #include <sys/utsname.h>
 
 /* Not in every elf.h: the numbers of the generic ABI's register. */

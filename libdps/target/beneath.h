@@ -2,7 +2,6 @@
 #pragma once
 
 #include <glib.h>
-#include <sys/types.h>
 
 /*
  * Files of a tree, opened beneath its root: a symbolic link, an absolute one too, is followed as

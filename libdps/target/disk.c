@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <libfdisk/libfdisk.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -8,9 +8,7 @@
 #include "target/esp.h"
 #include "target/ext4.h"
 
-#include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,8 +4,6 @@
 #include "fuzz-files.h"
 #include "temp-file.h"
 
-#include <string.h>
-
 /*
  * A backup file, and `undo` with it on a small disk that it may be of.
  *

@@ -2,7 +2,6 @@
 #include "format/btrfs-edit.h"
 #include "format/btrfs-subvolumes.h"
 #include "fuzz.h"
-#include "ground/bytes.h"
 #include "mutate.h"
 #include "packed.h"
 

@@ -4,8 +4,6 @@
 #include "fuzz.h"
 #include "ground/guid.h"
 
-#include <string.h>
-
 /*
  * What people type, a line each: assignments, GUIDs, names of roles, architectures and flags, and
  * versions, of which the first three are put in order.

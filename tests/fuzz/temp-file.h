@@ -2,7 +2,6 @@
 #pragma once
 
 #include <glib.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 /*

@@ -10,7 +10,6 @@
  */
 #include "decide/discover.h"
 
-#include <dps/error.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dps/error.h>
 #include "format/checksum.h"
-#include "ground/bytes.h"
 
 #include <string.h>
 

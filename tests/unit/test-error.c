@@ -2,7 +2,6 @@
 #include "ground/error.h"
 
 #include <errno.h>
-#include <string.h>
 
 static void
 test_code_of_errno(void)

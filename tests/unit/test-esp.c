@@ -3,7 +3,6 @@
 #include "ground/error.h"
 #include "target/esp.h"
 
-#include <glib/gstdio.h>
 #include <unistd.h>
 
 static const struct {

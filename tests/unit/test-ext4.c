@@ -3,8 +3,6 @@
 #include "ground/error.h"
 #include "target/ext4.h"
 
-#include <string.h>
-
 /* A superblock that says enough to be looked at: 8 MiB in blocks of 1 KiB, in one group. */
 static guint8 *
 make_super(gsize size)

@@ -2,8 +2,6 @@
 #include "ground/error.h"
 #include "ground/guid.h"
 
-#include <string.h>
-
 static void
 test_gpt_form(void)
 {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ground/types.h"
 
-#include <string.h>
-
 static void
 test_table(void)
 {
