@@ -6,13 +6,16 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -36,6 +39,7 @@ static Fault faults[4];
 static guint n_faults;
 static gboolean is_happening; /* what is called meanwhile is not counted */
 static GString *calls;	      /* NULL: nothing is written down */
+static struct stat device;    /* what seems to be one; a size of 0: nothing */
 
 static void
 add_fault(Fault fault)
@@ -70,6 +74,7 @@ fault_clear(void)
 
 	for (guint i = 0; i < n_faults; i++)
 		were_reached &= faults[i].was_reached;
+	device.st_size = 0;
 	n_faults = 0;
 	return were_reached;
 }
@@ -227,6 +232,49 @@ fgetxattr(int fd, const char *name, void *value, size_t size)
 							: result;
 }
 
+void
+fault_set_device(const char *path)
+{
+	g_assert_cmpint(REAL(stat)(path, &device), ==, 0);
+}
+
+static gboolean
+is_device(int result, dev_t dev, ino_t ino)
+{
+	return result == 0 && device.st_size > 0 && dev == device.st_dev && ino == device.st_ino;
+}
+
+/* Both kinds of struct stat; the device is 240:7, of those for local use. */
+#define SEEMING(call)                                                                              \
+	__extension__({                                                                            \
+		int result = call;                                                                 \
+                                                                                                   \
+		if (is_device(result, st->st_dev, st->st_ino)) {                                   \
+			st->st_mode = S_IFBLK | 0600;                                              \
+			st->st_rdev = makedev(240, 7);                                             \
+		}                                                                                  \
+		result;                                                                            \
+	})
+
+/* Returns: whether it was asked of what seems to be a device */
+static gboolean
+answer_as_device(int fd, unsigned long request, void *argument)
+{
+	struct stat st;
+
+	if (REAL(fstat)(fd, &st) != 0 || !is_device(0, st.st_dev, st.st_ino))
+		return FALSE;
+	if (request == BLKGETSIZE64)
+		*(guint64 *)argument = (guint64)device.st_size;
+	else if (request == BLKSSZGET)
+		*(int *)argument = 512;
+	else if (request == BLKROGET)
+		*(int *)argument = 0;
+	else
+		return FALSE;
+	return TRUE;
+}
+
 /* A function a line. */
 /* clang-format off */
 #define BYTES(kind, name, parameters, arguments)                                                   \
@@ -252,10 +300,10 @@ BYTES("write", pwrite64, (int fd, const void *bytes, size_t size, off64_t offset
 	}
 STATUS("flush", FD(fd), fsync, (int fd), 0)
 STATUS("flush", FD(fd), fdatasync, (int fd), 0)
-STATUS("stat", PATH(path), stat, (const char *path, struct stat *st), REAL(stat)(path, st))
-STATUS("stat", PATH(path), stat64, (const char *path, struct stat64 *st), REAL(stat64)(path, st))
-STATUS("fstat", FD(fd), fstat, (int fd, struct stat *st), REAL(fstat)(fd, st))
-STATUS("fstat", FD(fd), fstat64, (int fd, struct stat64 *st), REAL(fstat64)(fd, st))
+STATUS("stat", PATH(path), stat, (const char *path, struct stat *st), SEEMING(REAL(stat)(path, st)))
+STATUS("stat", PATH(path), stat64, (const char *path, struct stat64 *st), SEEMING(REAL(stat64)(path, st)))
+STATUS("fstat", FD(fd), fstat, (int fd, struct stat *st), SEEMING(REAL(fstat)(fd, st)))
+STATUS("fstat", FD(fd), fstat64, (int fd, struct stat64 *st), SEEMING(REAL(fstat64)(fd, st)))
 STATUS("statat", PATH(path), fstatat, (int dir, const char *path, struct stat *st, int flags),
        REAL(fstatat)(dir, path, st, flags))
 STATUS("statat", PATH(path), fstatat64, (int dir, const char *path, struct stat64 *st, int flags),
@@ -264,6 +312,8 @@ STATUS("statvfs", FD(fd), fstatvfs, (int fd, struct statvfs *st), REAL(fstatvfs)
 STATUS("statvfs", FD(fd), fstatvfs64, (int fd, struct statvfs64 *st), REAL(fstatvfs64)(fd, st))
 STATUS("link", PATH(new), linkat, (int from, const char *old, int to, const char *new, int flags),
        REAL(linkat)(from, old, to, new, flags))
+STATUS("rename", PATH(new), renameat2, (int from, const char *old, int to, const char *new, unsigned int flags),
+       REAL(renameat2)(from, old, to, new, flags))
 STATUS("unlink", PATH(path), unlinkat, (int dir, const char *path, int flags),
        REAL(unlinkat)(dir, path, flags))
 STATUS("lock", FD(fd), flock, (int fd, int how), REAL(flock)(fd, how))
@@ -315,6 +365,8 @@ realpath(const char *path, char *resolved)
 			mode = va_arg(args, mode_t);                                               \
 			va_end(args);                                                              \
 		}                                                                                  \
+		if (flags & O_DIRECT && get_fate("direct", PATH(path)) != 0)                               \
+			return -1;                                                                         \
 		return get_fate("open", PATH(path)) == 0 ? REAL(name) arguments : -1;                      \
 	}
 OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
@@ -332,7 +384,9 @@ ioctl(int fd, unsigned long request, ...)
 	va_start(args, request);
 	argument = va_arg(args, void *);
 	va_end(args);
-	return get_fate("ioctl", FD(fd)) == 0 ? REAL(ioctl)(fd, request, argument) : -1;
+	if (get_fate("ioctl", FD(fd)) != 0)
+		return -1;
+	return answer_as_device(fd, request, argument) ? 0 : REAL(ioctl)(fd, request, argument);
 }
 
 /* It takes six arguments of every caller, also of those that gave less. */

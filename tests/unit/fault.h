@@ -10,10 +10,10 @@
  *
  * A call is "KIND" or "KIND NAME".  The kinds:
  *
- *   open (openat)  openat2  read (pread)  write (pwrite)  flush (fsync, fdatasync)  stat  fstat
- *   statat (fstatat)  statvfs (fstatvfs)  xattr (fgetxattr)  link (linkat)  unlink (unlinkat)
- *   mkdir (mkdirat)  lock (flock)  advise (posix_fadvise)  opendir (fdopendir)  realpath
- *   readlink (readlinkat)  ioctl
+ *   open (openat)  direct (an open past the page cache, before its "open")  openat2  read (pread)
+ * write (pwrite)  flush (fsync, fdatasync)  stat  fstat statat (fstatat)  statvfs (fstatvfs)  xattr
+ * (fgetxattr)  link (linkat)  rename (renameat2)  unlink (unlinkat) mkdir (mkdirat)  lock (flock)
+ * advise (posix_fadvise)  opendir (fdopendir)  realpath readlink (readlinkat)  ioctl
  *
  * NAME is how the last part of the file's path begins; "new" is a file without a name yet, "/" a
  * directory.  Flushes cost no time: nothing is flushed, for no test cuts the power.
@@ -39,6 +39,9 @@ void fault_set_from(const char *call, guint nth, int how);
 
 /* Calls @happen before the n-th, which is made then: what another process may do meanwhile. */
 void fault_set_event(const char *call, guint nth, void (*happen)(gpointer data), gpointer data);
+
+/* Until fault_clear() the file at @path seems to be a block device with sectors of 512 bytes. */
+void fault_set_device(const char *path);
 
 /* Returns: whether it came to each call that was set */
 gboolean fault_clear(void);

@@ -164,7 +164,8 @@ spoil_bomb(GByteArray *journal)
 static void
 append_edits_up_to(GByteArray *journal, guint n)
 {
-	for (guint i = 2; i < n; i++)
+	/* In no order of places: edits are written in theirs. */
+	for (guint i = n - 1; i >= 2; i--)
 		append_edit(journal, 32768 + i * 512, 512);
 }
 
@@ -414,6 +415,68 @@ test_each_call_of_finishing(Fixture *self, gconstpointer data)
 		}
 }
 
+/* What was put back by other means: the journal goes, or it is said that it stays. */
+static void
+test_remove(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+	g_autoptr(GError) error = NULL;
+
+	g_assert_true(dps_journal_remove(self->medium, &error)); /* none is there */
+	g_assert_no_error(error);
+	sum_journal(journal);
+	put_journal(self, journal, journal->len);
+	fault_set("unlink", 1, EACCES);
+	g_assert_false(dps_journal_remove(self->medium, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_PERMISSION);
+	g_clear_error(&error);
+	g_assert_true(dps_journal_is_pending(self->medium));
+	fault_set("flush /", 1, EIO);
+	g_assert_false(dps_journal_remove(self->medium, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+	g_clear_error(&error);
+
+	put_journal(self, journal, journal->len);
+	g_assert_true(dps_journal_remove(self->medium, &error));
+	g_assert_no_error(error);
+	g_assert_false(dps_journal_is_pending(self->medium));
+	assert_image(self, 'a', 'a');
+}
+
+/* What lies in /dev is gone with the next boot, and is not of the disk whose name it has. */
+static void
+test_device(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(DpsMedium) device = NULL;
+	g_autoptr(GError) error = NULL;
+	gboolean finished = TRUE, is_left = TRUE;
+
+	fault_set_device(self->image);
+	device = dps_medium_open(self->image, DPS_OPEN_WRITABLE | DPS_OPEN_NO_LOCK, &error);
+	g_assert_no_error(error);
+	g_assert_true(dps_medium_is_device(device));
+	g_assert_false(dps_journal_write_edits(device, 0, edits, &is_left, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+	g_assert_nonnull(strstr(error->message, "a block device has no place for a journal"));
+	g_clear_error(&error);
+	g_assert_false(is_left);
+	g_assert_false(g_file_test(self->journal, G_FILE_TEST_EXISTS));
+
+	sum_journal(journal);
+	put_journal(self, journal, journal->len);
+	g_assert_false(dps_journal_is_pending(device));
+	g_assert_true(dps_journal_finish(device, &finished, &error));
+	g_assert_no_error(error);
+	g_assert_false(finished);
+	fault_clear();
+	g_assert_true(g_file_test(self->journal, G_FILE_TEST_EXISTS));
+	assert_image(self, 'a', 'a');
+}
+
 /* Another kind of failure: the directory that the image was in is there no more. */
 static void
 test_no_place(Fixture *self, gconstpointer data)
@@ -449,6 +512,8 @@ main(int argc, char **argv)
 		{ "/journal/link-to-image", test_link_to_image },
 		{ "/journal/each-call-of-writing", test_each_call_of_writing },
 		{ "/journal/each-call-of-finishing", test_each_call_of_finishing },
+		{ "/journal/remove", test_remove },
+		{ "/journal/device", test_device },
 		{ "/journal/no-place", test_no_place },
 	};
 

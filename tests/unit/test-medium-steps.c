@@ -20,6 +20,16 @@ make_edits(void)
 	return edits;
 }
 
+static void
+spoil(gpointer data)
+{
+	Fixture *fixture = data;
+	int fd = open(fixture->path, O_WRONLY | O_CLOEXEC);
+
+	g_assert_cmpint(pwrite(fd, "?", 1, 1000), ==, 1);
+	close(fd);
+}
+
 /* Each write is on the medium before the next one starts, forth and back. */
 static void
 test_flushes(Fixture *fixture, gconstpointer data)
@@ -202,6 +212,81 @@ test_last_byte_is_compared(Fixture *fixture, gconstpointer data)
 	g_assert_cmpuint(done, ==, 0);
 }
 
+/*
+ * What is read back comes from the medium and not from the cache: past it, where the file system
+ * can do that, else after the cache was told to drop it.
+ */
+static void
+test_past_the_cache(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	guint done;
+
+	/* Each of three places, forth and back; back all of it is looked at before. */
+	fault_set("direct", 3, EINVAL);
+	g_assert_true(dps_medium_write_edits(medium, 0, edits, NULL, &error));
+	g_assert_true(fault_clear());
+	fault_set("direct", 6, EINVAL);
+	g_assert_true(dps_medium_put_back(medium, 0, edits, edits->len, &error));
+	g_assert_true(fault_clear());
+
+	/* A read that ends early is none, past the cache or through it. */
+	for (guint nth = 1, was_reached = TRUE; was_reached; nth++) {
+		g_assert_cmpuint(nth, <, 100);
+		fault_set("read", nth, FAULT_SHORT);
+		g_assert_true(dps_medium_write_edits(medium, 0, edits, NULL, &error));
+		was_reached = fault_clear();
+		g_assert_no_error(error);
+		g_assert_true(dps_medium_put_back(medium, 0, edits, edits->len, &error));
+	}
+
+	/* The medium gives other bytes as soon as the cache does not. */
+	fault_set_from("direct", 1, EINVAL);
+	fault_set_event("advise", 1, spoil, fixture);
+	g_assert_false(dps_medium_write_edits(medium, 0, edits, &done, &error));
+	g_assert_true(fault_clear());
+	g_assert_cmpuint(done, ==, 3);
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	g_clear_error(&error);
+}
+
+/* It was written, and cannot be read: that is no comparison. */
+static void
+test_not_read_back(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	guint n_read_back = 0;
+
+	for (guint i = 0; i < 2; i++)
+		for (guint nth = 1, was_reached = TRUE; was_reached; nth++) {
+			g_autoptr(GError) error = NULL;
+			guint done;
+			gboolean good;
+
+			g_assert_cmpuint(nth, <, 100);
+			fault_set(i == 0 ? "advise" : "read", nth, EIO);
+			fault_set_from("direct", 1, EINVAL);
+			good = dps_medium_write_edits(medium, 0, edits, &done, &error);
+			was_reached = fault_was_reached();
+			fault_clear();
+			g_assert_cmpint(good, ==, !was_reached);
+			g_assert_cmpint(good, ==, error == NULL);
+			if (error)
+				g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+			if (error && strstr(error->message, ": read back: ")) {
+				g_assert_cmpuint(done, ==, edits->len);
+				n_read_back++;
+			}
+			g_clear_error(&error);
+			g_assert_true(dps_medium_put_back(medium, 0, edits, done, &error));
+			g_assert_no_error(error);
+		}
+	g_assert_cmpuint(n_read_back, ==, 2 * edits->len);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -213,6 +298,8 @@ main(int argc, char **argv)
 	ADD("/medium-steps/put-back-faults", test_put_back_faults);
 	ADD("/medium-steps/last-bytes", test_last_bytes);
 	ADD("/medium-steps/last-byte-is-compared", test_last_byte_is_compared);
+	ADD("/medium-steps/past-the-cache", test_past_the_cache);
+	ADD("/medium-steps/not-read-back", test_not_read_back);
 #undef ADD
 	return g_test_run();
 }

@@ -390,6 +390,82 @@ test_drafts(Fixture *self, gconstpointer data)
 	g_assert_cmpuint(count_names(self), ==, 1);
 }
 
+static guint
+count_open(void)
+{
+	g_autoptr(GDir) dir = g_dir_open("/proc/self/fd", 0, NULL);
+	guint n = 0;
+
+	while (dir && g_dir_read_name(dir))
+		n++;
+	return n;
+}
+
+/* NFS and others have no RENAME_NOREPLACE: a link does the same, and the draft goes. */
+static void
+test_no_rename(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		int rename, link; /* errno; 0: it works */
+		int code;	  /* 0: the file is there */
+	} rows[] = {
+		{ EINVAL, 0, 0 },
+		{ ENOSYS, 0, 0 },
+		{ EINVAL, EPERM, DPS_ERROR_PERMISSION },
+		{ ENOSYS, EEXIST, DPS_ERROR_REFUSED },
+		{ EIO, 0, DPS_ERROR_IO },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+		const guint before = count_open();
+		gboolean done;
+
+		fault_set("open", 1, EOPNOTSUPP);
+		fault_set("rename", 1, rows[i].rename);
+		if (rows[i].link)
+			fault_set("link", 1, rows[i].link);
+		done = dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), &error);
+		g_assert_true(fault_clear());
+		g_assert_cmpuint(count_open(), ==, before);
+		g_assert_cmpint(done, ==, rows[i].code == 0);
+		if (done) {
+			assert_file(self, NAME, TEXT);
+			g_assert_cmpuint(count_names(self), ==, 1);
+			dps_save_remove_file(self->fd, NAME);
+		} else {
+			g_assert_error(error, DPS_ERROR, rows[i].code);
+		}
+		g_assert_cmpuint(count_names(self), ==, 0);
+	}
+}
+
+/* What has been put in the place of a file that was read a moment ago: neither waited for nor
+ * followed. */
+static void
+test_keep_something_else(Fixture *self, gconstpointer data)
+{
+	g_autofree char *fifo = g_build_filename(self->path, "fifo", NULL);
+	g_autoptr(GError) error = NULL;
+	guint before;
+
+	g_assert_true(dps_save_new_file(self->fd, NAME, TEXT, strlen(TEXT), NULL));
+	made_up_link(NAME, self->path, "link");
+	g_assert_cmpint(mkfifo(fifo, 0600), ==, 0);
+	before = count_open();
+	g_assert_false(dps_save_keep_file(self->fd, "link", &error));
+	g_assert_true(g_str_has_prefix(error->message, "link: flush: "));
+	g_clear_error(&error);
+	alarm(60); /* a FIFO without a writer would be waited for */
+	fault_set("flush fifo", 1, EINVAL);
+	g_assert_false(dps_save_keep_file(self->fd, "fifo", &error));
+	g_assert_true(fault_clear());
+	alarm(0);
+	g_assert_true(g_str_has_prefix(error->message, "fifo: flush: "));
+	g_assert_true(dps_save_keep_file(self->fd, NAME, NULL));
+	g_assert_cmpuint(count_open(), ==, before);
+}
+
 /* Both are flushed, file and directory; what is not there or cannot be flushed is said. */
 static void
 test_keep(Fixture *self, gconstpointer data)
@@ -418,6 +494,7 @@ static void
 test_list(Fixture *self, gconstpointer data)
 {
 	g_autoptr(GPtrArray) names = NULL;
+	guint before;
 
 	for (guint i = 0; i < DPS_SAVE_LIST_MAX + 8; i++) {
 		/* In no order. */
@@ -426,6 +503,7 @@ test_list(Fixture *self, gconstpointer data)
 
 		g_assert_true(dps_save_new_file(self->fd, name, TEXT, strlen(TEXT), NULL));
 	}
+	before = count_open();
 	g_assert_true(dps_save_new_file(self->fd, "b-1.json", TEXT, strlen(TEXT), NULL));
 	g_assert_true(dps_save_new_file(self->fd, "a-1.text", TEXT, strlen(TEXT), NULL));
 	names = dps_save_list(self->fd, "a-", ".json");
@@ -434,6 +512,18 @@ test_list(Fixture *self, gconstpointer data)
 		g_autofree char *name = g_strdup_printf("a-%03u.json", DPS_SAVE_LIST_MAX + 7 - i);
 
 		g_assert_cmpstr(names->pdata[i], ==, name);
+	}
+	g_assert_cmpuint(count_open(), ==, before);
+
+	/* A directory that cannot be read has no names. */
+	for (guint i = 0; i < 2; i++) {
+		g_autoptr(GPtrArray) none = NULL;
+
+		fault_set(i == 0 ? "opendir" : "open", 1, ENOMEM);
+		none = dps_save_list(self->fd, "a-", ".json");
+		g_assert_true(fault_clear());
+		g_assert_cmpuint(none->len, ==, 0);
+		g_assert_cmpuint(count_open(), ==, before);
 	}
 }
 
@@ -452,6 +542,8 @@ main(int argc, char **argv)
 		{ "/save/existing-directory", test_existing_directory },
 		{ "/save/drafts", test_drafts },
 		{ "/save/keep", test_keep },
+		{ "/save/keep-something-else", test_keep_something_else },
+		{ "/save/no-rename", test_no_rename },
 		{ "/save/list", test_list },
 		{ "/save/read", test_read },
 		{ "/save/read-own", test_read_own },
