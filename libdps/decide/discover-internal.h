@@ -20,9 +20,6 @@ DpsCandidate *dps_discovery_get_slot(DpsDiscovery *self, DpsRole role);
 
 DpsDirectory dps_discovery_get_directory(DpsDiscovery *self, const char *path);
 
-/* (nullable): the line of fstab with exactly this mount point */
-const DpsFstabEntry *dps_discovery_find_fstab(DpsDiscovery *self, const char *mount_point);
-
 /* The partition that a "UUID=", "PARTUUID=", … of a command line or fstab names; NULL: none here.
  */
 DpsPartition *dps_discovery_find_spec(DpsDiscovery *self, const char *spec);

@@ -240,8 +240,9 @@ dps_discovery_get_directory(DpsDiscovery *self, const char *path)
 	return profile->directory ? profile->directory(path, profile->data) : DPS_DIRECTORY_UNKNOWN;
 }
 
-const DpsFstabEntry *
-dps_discovery_find_fstab(DpsDiscovery *self, const char *mount_point)
+/* The line of fstab with exactly this mount point. */
+static const DpsFstabEntry *
+find_fstab(DpsDiscovery *self, const char *mount_point)
 {
 	GPtrArray *fstab = self->profile->fstab;
 
@@ -453,7 +454,7 @@ judge_mount(DpsDiscovery *self, DpsCandidate *candidate)
 		dps_discovery_add(candidate, "fstab", DPS_STEP_UNKNOWN,
 				  "fstab, which could not be read, has no line for %s",
 				  candidate->place);
-	else if (dps_discovery_find_fstab(self, candidate->place))
+	else if (find_fstab(self, candidate->place))
 		dps_discovery_add(candidate, "fstab", DPS_STEP_FAIL, "fstab has a line for %s",
 				  candidate->place);
 	else

@@ -111,8 +111,7 @@ need_entry_change(GPtrArray *entries, guint partition)
 	DpsGptEntryChange *entry = entries->len > 0 ? entries->pdata[entries->len - 1] : NULL;
 
 	if (!entry || entry->number != partition) {
-		entry = g_new0(DpsGptEntryChange, 1);
-		entry->number = partition;
+		entry = dps_gpt_entry_change_new(partition);
 		g_ptr_array_add(entries, entry);
 	}
 	return entry;
@@ -122,7 +121,8 @@ need_entry_change(GPtrArray *entries, guint partition)
 static GPtrArray *
 make_entry_changes(DpsPlan *plan)
 {
-	GPtrArray *entries = g_ptr_array_new_with_free_func(g_free);
+	GPtrArray *entries =
+		g_ptr_array_new_with_free_func((GDestroyNotify)dps_gpt_entry_change_free);
 
 	for (guint i = 0; i < plan->changes->len; i++) {
 		const DpsChange *change = plan->changes->pdata[i];
@@ -147,7 +147,8 @@ make_entry_changes(DpsPlan *plan)
 		case DPS_CHANGE_NAME:
 			entry = need_entry_change(entries, change->partition);
 			entry->set_name = TRUE;
-			entry->name = change->to.text; /* lent by the change */
+			g_free(entry->name);
+			entry->name = g_strdup(change->to.text);
 			break;
 		case DPS_CHANGE_BTRFS_DEFAULT: /* of no entry */
 		case DPS_CHANGE_TABLE:

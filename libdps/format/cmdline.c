@@ -263,18 +263,6 @@ dps_cmdline_get(const DpsCmdline *cmdline, const char *key)
 }
 
 gboolean
-dps_cmdline_has(const DpsCmdline *cmdline, const char *key)
-{
-	for (guint i = 0; i < cmdline->words->len; i++) {
-		const DpsCmdlineWord *word = cmdline->words->pdata[i];
-
-		if (is_key(word->key, key))
-			return TRUE;
-	}
-	return FALSE;
-}
-
-gboolean
 dps_cmdline_root_is_discovered(const DpsCmdline *cmdline, guint systemd_version)
 {
 	const char *last = dps_cmdline_get(cmdline, "root");

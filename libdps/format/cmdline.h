@@ -58,7 +58,6 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DpsCmdline, dps_cmdline_clear)
 
 /* (nullable): the value of the last @key that has one; '-' and '_' are the same */
 const char *dps_cmdline_get(const DpsCmdline *cmdline, const char *key);
-gboolean dps_cmdline_has(const DpsCmdline *cmdline, const char *key);
 
 /**
  * dps_cmdline_root_is_discovered:

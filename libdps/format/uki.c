@@ -36,25 +36,6 @@ typedef struct {
 	GError *error;	  /* the medium failed */
 } Reading;
 
-const char *
-dps_efi_builder_to_string(DpsEfiBuilder builder)
-{
-	static const char *const names[] = {
-		[DPS_EFI_BUILDER_UNKNOWN] = "an EFI program",
-		[DPS_EFI_BUILDER_SYSTEMD_BOOT] = "systemd-boot",
-		[DPS_EFI_BUILDER_SYSTEMD_STUB] = "systemd-stub",
-		[DPS_EFI_BUILDER_SYSTEMD_ADDON] = "systemd-addon",
-		[DPS_EFI_BUILDER_SHIM] = "shim",
-		[DPS_EFI_BUILDER_SHIM_FALLBACK] = "shim's fallback",
-		[DPS_EFI_BUILDER_MOK_MANAGER] = "MokManager",
-		[DPS_EFI_BUILDER_GRUB] = "GRUB",
-		[DPS_EFI_BUILDER_FWUPD] = "fwupd",
-		[DPS_EFI_BUILDER_LINUX] = "a Linux kernel",
-	};
-
-	return (guint)builder < G_N_ELEMENTS(names) ? names[builder] : names[0];
-}
-
 void
 dps_os_release_parse(const char *text, size_t size, DpsOsRelease *out)
 {

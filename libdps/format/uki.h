@@ -30,9 +30,6 @@ typedef enum {
 	DPS_EFI_BUILDER_LINUX, /* a kernel with an EFI stub, not in a UKI */
 } DpsEfiBuilder;
 
-/* "systemd-boot", "shim", …; for messages */
-const char *dps_efi_builder_to_string(DpsEfiBuilder builder);
-
 /* The fields of os-release that menus use.  A value; what is not there or empty is NULL. */
 typedef struct {
 	char *pretty_name, *name, *id, *image_id;

@@ -486,8 +486,8 @@ dps_disk_get_partition_by_number(DpsDisk *disk, guint number)
 	return NULL;
 }
 
-DpsPartition *
-dps_disk_get_partition_by_device(DpsDisk *disk, dev_t device)
+static DpsPartition *
+get_partition_by_device(DpsDisk *disk, dev_t device)
 {
 	for (guint i = 0; i < disk->now->partitions->len; i++) {
 		DpsPartition *partition = g_ptr_array_index(disk->now->partitions, i);
@@ -586,7 +586,7 @@ find_by_node(DpsDisk *disk, const char *spec, GError **error)
 	if (!S_ISBLK(st.st_mode))
 		return dps_throw_null(error, DPS_ERROR_INVALID, "%s: not a block device", spec);
 
-	partition = dps_disk_get_partition_by_device(disk, st.st_rdev);
+	partition = get_partition_by_device(disk, st.st_rdev);
 	if (!partition)
 		return dps_throw_null(error, DPS_ERROR_NOT_FOUND, "%s: not a partition of %s", spec,
 				      dps_disk_get_path(disk));

@@ -17,9 +17,6 @@ DpsMedium *dps_disk_get_medium(DpsDisk *disk);
 /* One line for people: why the disk has no table that can be used; NULL when it has one. */
 const char *dps_disk_get_table_problem(DpsDisk *disk);
 
-/* (nullable): the partition with this device number (st_rdev) */
-DpsPartition *dps_disk_get_partition_by_device(DpsDisk *disk, dev_t device);
-
 /**
  * dps_disk_find_backing:
  * @disk: a disk

@@ -6,7 +6,8 @@ The library has four floors; a file includes only from its own floor or from bel
 libdps/ ("format/fat.h"), and within a floor nothing includes in a circle; what files of one
 module share, and nobody else, is in x-internal.h, which is a part of x.  One foreign library
 enters through one file.  Programs and bindings see <dps/...> and nothing behind it.  Each source
-file says under which licence it is.  docs/architecture.md says why.
+file says under which licence it is.  What goes before an error is often a name from a medium, and is
+made safe to show by one function.  docs/architecture.md says why, and names each file.
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ OPENS = re.compile(
     r"g_open|g_fopen|g_creat|g_mkstemp\w*|g_dir_open|g_file_[gs]et_contents\w*)\s*\("
 )
 MAY_OPEN = {"libdps/decide/backup.c"}
+
+# dps_prefix_error() makes it text that no terminal obeys.
+PREFIXES = re.compile(r"\bg_prefix_error\w*\s*\(|\bg_propagate_prefixed_error\w*\s*\(")
+MAY_PREFIX = {"libdps/ground/error.c"}
 
 INCLUDE = re.compile(r"""^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]*)[>"]""", re.MULTILINE)
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
@@ -152,12 +157,16 @@ def check_library(root: Path, file: PurePosixPath, text: str) -> Iterator[str]:
             yield f'{where}: "{name}" is not there'
         elif FLOORS.index(target.parts[0]) > FLOORS.index(floor):
             yield f"{where}: {floor} includes {name}, which is above it"
+    code = COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
+    code = STRING.sub('""', code)
     if floor == "decide" and str(file) not in MAY_OPEN:
-        code = COMMENT.sub(lambda m: re.sub(r"[^\n]", " ", m.group()), text)
-        code = STRING.sub('""', code)
         for match in OPENS.finditer(code):
             line = code.count("\n", 0, match.start()) + 1
             yield f"{file}:{line}: {match.group()}): the deciding floor opens nothing itself"
+    if str(file) not in MAY_PREFIX:
+        for match in PREFIXES.finditer(code):
+            line = code.count("\n", 0, match.start()) + 1
+            yield f"{file}:{line}: {match.group()}): dps_prefix_error() is ours"
 
 
 def check_door(file: PurePosixPath, text: str) -> Iterator[str]:

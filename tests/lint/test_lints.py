@@ -76,6 +76,11 @@ def test_layers_good(tmp_path: Path) -> None:
         ("libdps/ground/x.c", "#include <dps/dps.h>\n", "for users"),
         ("libdps/decide/x.c", "int f(void) { return open(p, 0); }\n", "opens nothing itself"),
         ("libdps/decide/x.c", "void f(void) { g_file_get_contents(p); }\n", "opens nothing itself"),
+        (
+            "libdps/target/x.c",
+            'void f(void) { g_prefix_error(error, "%s: ", name); }\n',
+            "dps_prefix_error() is ours",
+        ),
         ("libdps/other/x.c", "", "on no floor"),
         ("libdps/x.c", "", "on no floor"),
         ("libdps/include/dps/x.h", "#include <libfdisk/libfdisk.h>\n", "a public header includes"),

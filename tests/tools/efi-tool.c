@@ -38,6 +38,25 @@ text(const char *string)
 	return string ? json_string(string) : json_null();
 }
 
+static const char *
+name_builder(DpsEfiBuilder builder)
+{
+	static const char *const names[] = {
+		[DPS_EFI_BUILDER_UNKNOWN] = "an EFI program",
+		[DPS_EFI_BUILDER_SYSTEMD_BOOT] = "systemd-boot",
+		[DPS_EFI_BUILDER_SYSTEMD_STUB] = "systemd-stub",
+		[DPS_EFI_BUILDER_SYSTEMD_ADDON] = "systemd-addon",
+		[DPS_EFI_BUILDER_SHIM] = "shim",
+		[DPS_EFI_BUILDER_SHIM_FALLBACK] = "shim's fallback",
+		[DPS_EFI_BUILDER_MOK_MANAGER] = "MokManager",
+		[DPS_EFI_BUILDER_GRUB] = "GRUB",
+		[DPS_EFI_BUILDER_FWUPD] = "fwupd",
+		[DPS_EFI_BUILDER_LINUX] = "a Linux kernel",
+	};
+
+	return (guint)builder < G_N_ELEMENTS(names) ? names[builder] : names[0];
+}
+
 static json_t *
 describe_uki(const char *path)
 {
@@ -70,7 +89,7 @@ describe_uki(const char *path)
 			uki.pe.subsystem, "image_version", uki.pe.image_version, "size_of_image",
 			(json_int_t)uki.pe.size_of_image, "signed", uki.is_signed, "kind", uki.kind,
 			"kernel", uki.kernel.kind, "linux_machine", uki.linux_machine);
-	json_object_set_new(out, "builder", text(dps_efi_builder_to_string(uki.builder)));
+	json_object_set_new(out, "builder", text(name_builder(uki.builder)));
 	json_object_set_new(out, "builder_version", text(uki.builder_version));
 	json_object_set_new(out, "kernel_version", text(uki.kernel.version));
 	json_object_set_new(out, "cmdline", text(uki.cmdline));
