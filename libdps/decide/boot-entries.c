@@ -47,13 +47,40 @@ add_entry(DpsBoot *self, DpsBootPart *part, const char *path, DpsBlsEntry *bls,
 	g_ptr_array_add(self->entries, entry);
 }
 
+static double
+in_mib(uint64_t bytes)
+{
+	return (double)bytes / (1024 * 1024);
+}
+
+/* Whether there is room for a text; the first one without is noted. */
 static gboolean
-take_text(DpsBoot *self, size_t size)
+take_text(DpsBoot *self, const DpsBootPart *part, const char *path, size_t size)
 {
 	gboolean is_there = size <= self->text_left;
 
+	if (!is_there && self->text_left > 0)
+		dps_boot_note_unread(self, part,
+				     "boot entries and images have more than %.1f MiB of text: "
+				     "what follows %s is not read",
+				     in_mib(DPS_BOOT_MAX_TEXT), path);
 	self->text_left = is_there ? self->text_left - size : 0;
 	return is_there;
+}
+
+/* Why an entry is none of ours.  systemd-boot reads files of any size (util.c of systemd 257,
+ * FILE_READ_MAX: 16 GiB). */
+static void
+note_unread_entry(DpsBoot *self, const DpsBootPart *part, const char *path, const GError *error)
+{
+	g_autoptr(DpsFileInfo) info = dps_boot_lookup(part, path);
+
+	if (info && info->size > DPS_BLS_MAX_FILE_SIZE)
+		dps_boot_note_unread(self, part,
+				     "%s has %.1f MiB: entries above %.1f MiB are not read", path,
+				     in_mib(info->size), in_mib(DPS_BLS_MAX_FILE_SIZE));
+	else
+		dps_boot_note_unread(self, part, "%s", error->message);
 }
 
 static size_t
@@ -69,24 +96,27 @@ count_text(const DpsProgram *program)
 void
 dps_boot_read_type1(DpsBoot *self, DpsBootPart *part, const char *directory)
 {
-	g_autoptr(GPtrArray) names = dps_boot_list(part, directory);
+	g_autoptr(GPtrArray) names = dps_boot_list_all(self, part, directory);
 
 	for (guint i = 0; i < names->len; i++) {
 		const DpsFileInfo *info = names->pdata[i];
 		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
 		g_autofree char *lower = g_ascii_strdown(info->name, -1);
+		g_autoptr(GError) error = NULL;
 		g_autofree char *text = NULL;
 		size_t size;
 
 		if (info->kind == DPS_FILE_DIRECTORY || !g_str_has_suffix(lower, ".conf") ||
 		    *lower == '.' || g_str_has_prefix(lower, "auto-"))
 			continue;
-		text = dps_files_read(part->files, path, DPS_BLS_MAX_FILE_SIZE, &size, NULL);
-		if (text && !take_text(self, size))
+		text = dps_files_read(part->files, path, DPS_BLS_MAX_FILE_SIZE, &size, &error);
+		if (!text) {
+			note_unread_entry(self, part, path, error);
+			continue;
+		}
+		if (!take_text(self, part, path, size))
 			return;
-		if (text)
-			add_entry(self, part, path, dps_bls_entry_parse(info->name, text, size),
-				  NULL, "");
+		add_entry(self, part, path, dps_bls_entry_parse(info->name, text, size), NULL, "");
 	}
 }
 
@@ -96,7 +126,7 @@ static void
 append_addons(DpsBoot *self, DpsBootPart *part, const char *directory, const DpsUki *uki,
 	      GString *options)
 {
-	g_autoptr(GPtrArray) names = dps_boot_list(part, directory);
+	g_autoptr(GPtrArray) names = dps_boot_list_all(self, part, directory);
 
 	for (guint i = 0; i < names->len; i++) {
 		const DpsFileInfo *info = names->pdata[i];
@@ -107,8 +137,9 @@ append_addons(DpsBoot *self, DpsBootPart *part, const char *directory, const Dps
 		if (info->kind != DPS_FILE_REGULAR || !g_str_has_suffix(lower, ".addon.efi"))
 			continue;
 		addon = dps_program_read(part, path);
-		if (take_text(self, count_text(addon)) && addon->is_pe && !addon->uki.has_linux &&
-		    addon->uki.cmdline && addon->uki.pe.machine == uki->pe.machine &&
+		if (take_text(self, part, path, count_text(addon)) && addon->is_pe &&
+		    !addon->uki.has_linux && addon->uki.cmdline &&
+		    addon->uki.pe.machine == uki->pe.machine &&
 		    (!addon->uki.uname || !uki->uname || strcmp(addon->uki.uname, uki->uname) == 0))
 			g_string_append_printf(options, " %s", addon->uki.cmdline);
 		dps_program_free(addon);
@@ -135,7 +166,7 @@ read_addons(DpsBoot *self, DpsBootPart *part, const DpsProgram *program)
 void
 dps_boot_read_type2(DpsBoot *self, DpsBootPart *part)
 {
-	g_autoptr(GPtrArray) names = dps_boot_list(part, "/EFI/Linux");
+	g_autoptr(GPtrArray) names = dps_boot_list_all(self, part, "/EFI/Linux");
 
 	for (guint i = 0; i < names->len; i++) {
 		const DpsFileInfo *info = names->pdata[i];
@@ -150,7 +181,7 @@ dps_boot_read_type2(DpsBoot *self, DpsBootPart *part)
 			continue;
 		program = dps_program_read(part, path);
 		g_ptr_array_add(self->ukis, program);
-		if (!take_text(self, count_text(program)))
+		if (!take_text(self, part, path, count_text(program)))
 			return;
 		if (g_str_has_suffix(lower, ".addon.efi"))
 			continue;
@@ -168,11 +199,14 @@ dps_boot_read_type2(DpsBoot *self, DpsBootPart *part)
 static void
 read_grub_cfg(DpsBoot *self, DpsBootPart *part, const char *path)
 {
-	g_autofree char *text = dps_files_read(part->files, path, DPS_FILES_MAX_TEXT, NULL, NULL);
+	g_autoptr(GError) error = NULL;
+	g_autofree char *text = dps_files_read(part->files, path, DPS_FILES_MAX_TEXT, NULL, &error);
 	char *rest = text, *next;
 
+	if (!text)
+		dps_boot_note_unread(self, part, "%s", error->message);
 	/* In place: a menu of line breaks has millions of lines. */
-	while ((next = strsep(&rest, "\n")) && self->grub_lines->len < DPS_BOOT_MAX_NAMES) {
+	while ((next = strsep(&rest, "\n"))) {
 		const char *line = g_strchug(next);
 		size_t command = strcspn(line, " \t");
 		g_autofree char *program = NULL;
@@ -182,6 +216,13 @@ read_grub_cfg(DpsBoot *self, DpsBootPart *part, const char *path)
 		      (command == 8 && strncmp(line, "linuxefi", 8) == 0) ||
 		      (command == 7 && strncmp(line, "linux16", 7) == 0)))
 			continue;
+		if (self->grub_lines->len == DPS_BOOT_MAX_NAMES) {
+			dps_boot_note_unread(self, part,
+					     "%s has more than %d lines with a kernel: the rest is "
+					     "not read",
+					     path, DPS_BOOT_MAX_NAMES);
+			return;
+		}
 		line += command;
 		line += strspn(line, " \t");
 		program = g_strndup(line, strcspn(line, " \t"));

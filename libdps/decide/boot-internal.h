@@ -8,6 +8,20 @@
 /* More programs or entries than this in one directory are no menu: the rest is not read. */
 #define DPS_BOOT_MAX_NAMES 512
 
+/*
+ * What the texts of all entries and programs may have together: 512 entries of 32 KiB.  The files
+ * of a FAT can share their clusters, and each be as long as an entry may be: without this a disk of
+ * 4 MiB would ask for gigabytes.  What is behind it is not read.
+ */
+#define DPS_BOOT_MAX_TEXT ((size_t)16 << 20)
+
+/* Says that something is there and was not read; from some number on, only that there is more. */
+void dps_boot_note_unread(DpsBoot *self, const DpsBootPart *part, const char *format, ...)
+	G_GNUC_PRINTF(3, 4);
+
+/* dps_boot_list(), and a note when there are more names, or they cannot be read. */
+GPtrArray *dps_boot_list_all(DpsBoot *self, const DpsBootPart *part, const char *path);
+
 /* Adds the type #1 entries in @directory: "/loader/entries", or where GRUB has them. */
 void dps_boot_read_type1(DpsBoot *self, DpsBootPart *part, const char *directory);
 

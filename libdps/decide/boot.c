@@ -8,13 +8,6 @@
 
 #include <string.h>
 
-/*
- * What the texts of all entries and programs may have together: 512 entries of 32 KiB.  The files
- * of a FAT can share their clusters, and each be as long as an entry may be: without this a disk of
- * 4 MiB would ask for gigabytes.  What is behind it is not read.
- */
-#define MAX_TEXT ((size_t)16 << 20)
-
 DpsFileInfo *
 dps_boot_lookup(const DpsBootPart *part, const char *path)
 {
@@ -42,6 +35,60 @@ dps_boot_list(const DpsBootPart *part, const char *path)
 		names = g_ptr_array_new_with_free_func((GDestroyNotify)dps_file_info_free);
 	if (names->len > DPS_BOOT_MAX_NAMES)
 		g_ptr_array_set_size(names, DPS_BOOT_MAX_NAMES);
+	return names;
+}
+
+/* Where so much was not read, it does not matter what. */
+#define MAX_UNREAD 8
+
+static void
+unread_free(DpsBootUnread *unread)
+{
+	g_free(unread->reason);
+	g_free(unread);
+}
+
+void
+dps_boot_note_unread(DpsBoot *self, const DpsBootPart *part, const char *format, ...)
+{
+	g_autofree char *reason = NULL;
+	DpsBootUnread *unread;
+	va_list args;
+
+	va_start(args, format);
+	reason = self->unread->len < MAX_UNREAD ? g_strdup_vprintf(format, args)
+						: g_strdup("there is more that was not read");
+	va_end(args);
+	for (guint i = 0; i < self->unread->len; i++) {
+		const DpsBootUnread *known = self->unread->pdata[i];
+
+		if ((known->part == part || i == MAX_UNREAD) && strcmp(known->reason, reason) == 0)
+			return;
+	}
+
+	unread = g_new0(DpsBootUnread, 1);
+	unread->part = part;
+	unread->reason = g_steal_pointer(&reason);
+	g_ptr_array_add(self->unread, unread);
+}
+
+GPtrArray *
+dps_boot_list_all(DpsBoot *self, const DpsBootPart *part, const char *path)
+{
+	g_autoptr(GError) error = NULL;
+	GPtrArray *names = part->files ? dps_files_list(part->files, path, &error) : NULL;
+
+	/* That it is not there, or a file, is an answer. */
+	if (error && !g_error_matches(error, DPS_ERROR, DPS_ERROR_NOT_FOUND) &&
+	    !g_error_matches(error, DPS_ERROR, DPS_ERROR_INVALID))
+		dps_boot_note_unread(self, part, "%s", error->message);
+	if (!names)
+		return g_ptr_array_new_with_free_func((GDestroyNotify)dps_file_info_free);
+	if (names->len > DPS_BOOT_MAX_NAMES) {
+		dps_boot_note_unread(self, part, "%s has %u names: the first %d are read", path,
+				     names->len, DPS_BOOT_MAX_NAMES);
+		g_ptr_array_set_size(names, DPS_BOOT_MAX_NAMES);
+	}
 	return names;
 }
 
@@ -131,6 +178,7 @@ dps_boot_free(DpsBoot *self)
 	g_ptr_array_unref(self->bls);
 	g_ptr_array_unref(self->ukis);
 	g_ptr_array_unref(self->fallbacks);
+	g_ptr_array_unref(self->unread);
 	dps_program_free(self->second);
 	g_free(self->uki_path);
 	g_ptr_array_unref(self->others);
@@ -215,7 +263,7 @@ open_part(DpsBootPart *part, DpsDisk *disk, DpsTree *tree, DpsPartition *partiti
 static void
 read_fallbacks(DpsBoot *self)
 {
-	g_autoptr(GPtrArray) names = dps_boot_list(&self->esp, "/EFI/BOOT");
+	g_autoptr(GPtrArray) names = dps_boot_list_all(self, &self->esp, "/EFI/BOOT");
 
 	for (guint i = 0; i < names->len; i++) {
 		const DpsFileInfo *info = names->pdata[i];
@@ -323,7 +371,8 @@ dps_boot_read(DpsDisk *disk, DpsTree *tree, const char *esp, GError **error)
 {
 	g_autoptr(DpsBoot) self = g_new0(DpsBoot, 1);
 
-	self->text_left = MAX_TEXT;
+	self->text_left = DPS_BOOT_MAX_TEXT;
+	self->unread = g_ptr_array_new_with_free_func((GDestroyNotify)unread_free);
 	self->others = g_ptr_array_new_with_free_func((GDestroyNotify)part_free);
 	self->mbr_partitions = dps_mbr_list_partitions(disk);
 	self->fallbacks = g_ptr_array_new_with_free_func((GDestroyNotify)dps_program_free);

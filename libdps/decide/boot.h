@@ -35,6 +35,12 @@ typedef struct {
 	DpsUki uki;    /* when is_pe */
 } DpsProgram;
 
+/* What was not read of what is there, so that no rule can judge it. */
+typedef struct {
+	const DpsBootPart *part;
+	char *reason; /* one line */
+} DpsBootUnread;
+
 /* One command line that something starts a kernel with. */
 typedef struct {
 	DpsBootPart *part;
@@ -75,6 +81,7 @@ typedef struct {
 	GPtrArray *bls;		   /* (element-type DpsBlsEntry): owns those of entries */
 	GPtrArray *entries;    /* (element-type DpsBootEntry): of loader/entries and EFI/Linux */
 	GPtrArray *grub_lines; /* (element-type DpsBootEntry): command lines of grub.cfg */
+	GPtrArray *unread;     /* (element-type DpsBootUnread): at most a few */
 	size_t text_left;      /* private: bytes of entries and programs that may still be read */
 
 	/* Set by dps_boot_follow(), for one architecture. */

@@ -211,7 +211,7 @@ check_bls_all_bad_counters(DpsCheck *check)
 			return;
 		n++;
 	}
-	if (n > 0)
+	if (n > 0 && dps_check_need_entries(check))
 		dps_check_report(check, check->boot->esp.partition->number,
 				 "find out why they failed; rename one without its counter to mark "
 				 "it good",
@@ -294,6 +294,7 @@ check_cmdline_root_missing(DpsCheck *check)
 	gboolean is_any_good = FALSE;
 	DpsPartition *partition;
 
+	dps_check_need_entries(check);
 	for (guint i = 0; i < n; i++) {
 		const DpsBootEntry *entry = get_plain_entry(check, i);
 
@@ -337,6 +338,7 @@ check_cmdline_subvol_missing(DpsCheck *check)
 {
 	guint n = check->boot->entries->len + check->boot->grub_lines->len;
 
+	dps_check_need_entries(check);
 	for (guint i = 0; i < n; i++) {
 		const DpsBootEntry *entry =
 			i < check->boot->entries->len

@@ -217,6 +217,8 @@ check_esp_no_loader_entries(DpsCheck *check)
 		    (entry->hidden == DPS_BLS_SHOWN || is_judged_elsewhere(entry)))
 			return;
 	}
+	if (!dps_check_need_entries(check))
+		return;
 	dps_check_report_file(
 		check, 0, boot->esp.partition->number, boot->loader->path,
 		"install a kernel with kernel-install, or put a unified kernel image "
@@ -298,7 +300,7 @@ check_loader_conf_default_nomatch(DpsCheck *check)
 			matches = (entry->part == &boot->esp || entry->part == &boot->xbootldr) &&
 				  dps_bls_glob(conf.default_pattern, entry->bls->id);
 		}
-		if (!matches)
+		if (!matches && dps_check_need_entries(check))
 			dps_check_report_file(
 				check, 0, boot->esp.partition->number, "/loader/loader.conf",
 				"name an entry with its suffix: `default name.conf`, or "

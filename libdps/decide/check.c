@@ -185,6 +185,17 @@ dps_check_need_tree(DpsCheck *check)
 	return check->tree;
 }
 
+gboolean
+dps_check_need_entries(DpsCheck *check)
+{
+	for (guint i = 0; i < check->boot->unread->len; i++) {
+		const DpsBootUnread *unread = check->boot->unread->pdata[i];
+
+		dps_check_cannot_judge(check, dps_check_part_number(unread->part), unread->reason);
+	}
+	return check->boot->unread->len == 0;
+}
+
 void
 dps_check_need_boot_parts(DpsCheck *check)
 {
@@ -195,6 +206,7 @@ dps_check_need_boot_parts(DpsCheck *check)
 			dps_check_cannot_judge(check, parts[i]->partition->number,
 					       parts[i]->problem ? parts[i]->problem
 								 : "it cannot be read");
+	dps_check_need_entries(check);
 }
 
 guint

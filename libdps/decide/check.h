@@ -81,7 +81,12 @@ gboolean dps_check_has_error(DpsCheck *check, const char *code, guint partition)
 /* The tree, or NULL after saying that the rule could not be judged without one. */
 DpsTree *dps_check_need_tree(DpsCheck *check);
 
-/* Says that the rule could not be judged for a boot partition that cannot be read. */
+/* Whether every boot entry that is there was read; says that the rule could not be judged of what
+ * was not. */
+gboolean dps_check_need_entries(DpsCheck *check);
+
+/* Says that the rule could not be judged for a boot partition that cannot be read, or for entries.
+ */
 void dps_check_need_boot_parts(DpsCheck *check);
 
 /* The partition's file on the ESP or XBOOTLDR, whose number is wanted for messages. */

@@ -5,7 +5,8 @@
 
 /* What is wrong in the text files of a boot loader: lists of lines that no loader understands. */
 
-/* A larger text file is no boot entry: none of the readers has a use for it. */
+/* A larger text file is not read, whatever systemd-boot does with it: it takes 16 GiB (util.c of
+ * systemd 257, FILE_READ_MAX).  Who has such a one is told. */
 #define DPS_BLS_MAX_FILE_SIZE ((size_t)1024 * 1024)
 
 /* What is wrong with one line or the whole of an entry. */

@@ -22,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "data"))
 import makedisk
 import makepe
 from makedisk import MIB, Partition
-from test_faults import (BIOS_BOOT, HOME, LOADER, LUKS_ROOT, SWAP, TREE, TYPE1, UKI, Disk, check, errors, ext4, fs_uuid, fstab, mend,
+from test_faults import (BIOS_BOOT, HOME, LOADER, LUKS_ROOT, SHIM, SWAP, TREE, TYPE1, UKI, Disk, check, errors, ext4, fs_uuid, fstab, mend,
                          sgdisk, with_root, write_at)
 
 
@@ -158,6 +158,30 @@ ROWS: dict[str, Row] = {
         Disk(files=entry("extra /a.sysext.raw\nextra /b.cred\n", "a.sysext.raw", "b.cred"))),
     "an extra file that is a directory": Row(
         "bls-entry-file-missing", "warning", "extra /a.cred: it is a directory", Disk(files=entry("extra /a.cred\n", "a.cred/b"))),
+    # More than is read
+    "an entry that is too large": Row(
+        "not-judged", "info", "/loader/entries/big.conf has 2.0 MiB: entries above 1.0 MiB are not read",
+        Disk(files={**TYPE1, "loader/entries/big.conf": TYPE1["loader/entries/test.conf"] + "# more\n" * (2 * MIB // 7 + 1)}),
+        Disk(files={**TYPE1, "loader/entries/big.conf": TYPE1["loader/entries/test.conf"] + "# more\n" * (MIB // 8)})),
+    "no entry but one that is too large": Row(
+        "not-judged", "info", "/loader/entries/test.conf has 2.0 MiB: entries above 1.0 MiB are not read",
+        Disk(files={**TYPE1, "loader/entries/test.conf": TYPE1["loader/entries/test.conf"] + "# more\n" * (2 * MIB // 7 + 1),
+                    "loader/loader.conf": "default test.conf\n"}, root={"type": makedisk.GENERIC}),
+        silent=("esp-no-loader-entries", "loader-conf-default-nomatch")),
+    "more entries than are read": Row(
+        "not-judged", "info", "/loader/entries has 520 names: the first 512 are read",
+        Disk(files={**TYPE1, **{f"loader/entries/{n}.conf": TYPE1["loader/entries/test.conf"] for n in range(519)}}),
+        Disk(files={**TYPE1, **{f"loader/entries/{n}.conf": TYPE1["loader/entries/test.conf"] for n in range(511)}})),
+    "more files in EFI/Linux than are read": Row(
+        "not-judged", "info", "/EFI/Linux has 513 names: the first 512 are read",
+        Disk(files={**UKI, **{f"EFI/Linux/{n}.txt": "" for n in range(512)}})),
+    "more text than is read": Row(
+        "not-judged", "info", "have more than 16.0 MiB of text: what follows /loader/entries/1",
+        Disk(files={**TYPE1, **{f"loader/entries/1{n:02}.conf": TYPE1["loader/entries/test.conf"] + "# more\n" * (MIB // 8) for n in range(20)}})),
+    "more lines of a grub.cfg than are read": Row(
+        "not-judged", "info", "/boot/grub/grub.cfg has more than 512 lines with a kernel",
+        Disk(files=SHIM, tree={**TREE, "boot/grub/grub.cfg": f"linux /vmlinuz root=UUID={fs_uuid(2)} ro\n" * 513}),
+        Disk(files=SHIM, tree={**TREE, "boot/grub/grub.cfg": f"linux /vmlinuz root=UUID={fs_uuid(2)} ro\n" * 512})),
     # rootflags=
     "a subvolume of an ext4": Row(
         "cmdline-subvol-missing", "error", "ext4 in partition 2 has none", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")),
