@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "decide/boot.h"
+#include "decide/boot-internal.h"
 #include "format/shim-csv.h"
 #include "ground/types.h"
 
@@ -68,37 +68,176 @@ dps_boot_find_beside_shim(const DpsBootPart *part, const char *directory, DpsArc
 	return dps_boot_exists(part, suse) ? g_steal_pointer(&suse) : NULL;
 }
 
-/* What a line of a vendor's BOOT<ARCH>.CSV leads to: a UKI, what shim starts beside it, or itself.
+/* shim's own parts, which it does not start as the next loader. */
+static gboolean
+is_part_of_shim(const char *name)
+{
+	static const char *const parts[] = { "fb", "fallback.efi", "mm", "MokManager.efi" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(parts); i++)
+		if (g_ascii_strncasecmp(name, parts[i], strlen(parts[i])) == 0)
+			return TRUE;
+	return FALSE;
+}
+
+/* Vendors have a line or two; each costs the reading of a shim. */
+#define MAX_CSV_LINES 64
+
+/* Far above any shim (1 MiB), and more names than it is ever built with. */
+#define MAX_SHIM_SIZE ((size_t)4 << 20)
+#define MAX_SHIM_NAMES 8
+
+/*
+ * The loaders that a shim is built to start: its strings "\\NAME.efi" in UTF-16LE, as the
+ * preprocessor makes them of DEFAULT_LOADER (shim's Make.defaults).  Who builds it for another
+ * loader than GRUB sets that.
  */
+static GPtrArray *
+list_names_in_shim(const DpsBootPart *part, const char *path)
+{
+	static const char suffix[] = { '.', 0, 'e', 0, 'f', 0, 'i', 0, 0, 0 };
+	GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
+	size_t size = 0;
+	g_autofree char *bytes = dps_files_read(part->files, path, MAX_SHIM_SIZE, &size, NULL);
+
+	for (size_t at = 0; bytes && at + sizeof(suffix) <= size && names->len < MAX_SHIM_NAMES;
+	     at += 2) {
+		g_autoptr(GString) name = NULL;
+		size_t start = at;
+
+		if (memcmp(bytes + at, suffix, sizeof(suffix)) != 0)
+			continue;
+		while (start >= 2 && g_ascii_isgraph(bytes[start - 2]) && bytes[start - 1] == 0 &&
+		       bytes[start - 2] != '\\')
+			start -= 2;
+		if (start == at || start < 2 || bytes[start - 2] != '\\' || bytes[start - 1] != 0)
+			continue;
+		name = g_string_new(NULL);
+		for (size_t i = start; i < at; i += 2)
+			g_string_append_c(name, bytes[i]);
+		g_string_append(name, ".efi");
+		if (!is_part_of_shim(name->str))
+			g_ptr_array_add(names, g_strdup(name->str));
+	}
+	return names;
+}
+
+/* What a shim starts beside itself: what it is built for, or what shims commonly are; NULL, and the
+ * name of the file that is not there. */
+static char *
+find_second_stage(const DpsBoot *self, DpsArch arch, const char *shim, char **wanted)
+{
+	g_autofree char *directory = g_path_get_dirname(shim);
+	g_autofree char *suffix = g_ascii_strdown(dps_arch_get_efi_suffix(arch), -1);
+	g_autoptr(GPtrArray) names = list_names_in_shim(&self->esp, shim);
+	char *found;
+
+	for (guint i = 0; i < names->len; i++) {
+		g_autofree char *path =
+			g_strdup_printf("%s/%s", directory, (char *)names->pdata[i]);
+
+		if (dps_boot_exists(&self->esp, path))
+			return g_steal_pointer(&path);
+	}
+	found = dps_boot_find_beside_shim(&self->esp, directory, arch, DPS_SHIM_LOADER);
+	if (!found)
+		*wanted = names->len > 0 ? g_strdup(names->pdata[0])
+					 : g_strdup_printf("grub%s.efi", suffix);
+	return found;
+}
+
+static void
+add_orphan(DpsBoot *self, const char *path, const char *wanted, gboolean is_told)
+{
+	DpsShimOrphan *orphan;
+
+	for (guint i = 0; i < self->orphans->len; i++) {
+		const DpsShimOrphan *known = self->orphans->pdata[i];
+
+		if (strcmp(known->path, path) == 0 && strcmp(known->wanted, wanted) == 0)
+			return;
+	}
+	orphan = g_new0(DpsShimOrphan, 1);
+	orphan->path = g_strdup(path);
+	orphan->wanted = g_strdup(wanted);
+	orphan->is_told = is_told;
+	g_ptr_array_add(self->orphans, orphan);
+}
+
+/*
+ * The program that options tell shim to start, their first word: what begins with \EFI\ is a path,
+ * of all else the last part counts, beside shim (load-options.c, generate_path_from_image_path()).
+ * NULL: they name none.
+ */
+static char *
+get_told_path(const char *directory, const char *options)
+{
+	const char *start = options + strspn(options, " ");
+	g_autofree char *word = g_strndup(start, strcspn(start, " "));
+	g_autofree char *lower = NULL;
+	const char *last;
+
+	g_strdelimit(word, "\\", '/');
+	lower = g_ascii_strdown(word, -1);
+	if (!g_str_has_suffix(lower, ".efi"))
+		return NULL;
+	if (g_str_has_prefix(lower, "/efi/"))
+		return g_steal_pointer(&word);
+
+	last = strrchr(word, '/');
+	return g_strdup_printf("%s/%s", directory, last ? last + 1 : word);
+}
+
+/* What a shim that was told nothing, or a program of its own, leads to. */
+static void
+follow_vendor_shim(DpsBoot *self, DpsArch arch, const char *shim, const char *directory,
+		   const DpsShimCsvLine *line)
+{
+	g_autofree char *told = get_told_path(directory, line->options);
+	g_autofree char *wanted = NULL;
+	g_autofree char *next =
+		told ? g_strdup(told) : find_second_stage(self, arch, shim, &wanted);
+	DpsProgram *program;
+
+	if (!next || !dps_boot_exists(&self->esp, next)) {
+		add_orphan(self, shim, told ? told : wanted, told != NULL);
+		return;
+	}
+	if (self->second || self->uki_path)
+		return;
+
+	program = dps_program_read(&self->esp, next);
+	if (told && program->is_pe && program->uki.has_linux) {
+		self->uki_path = g_steal_pointer(&told);
+		dps_program_free(program);
+	} else {
+		self->second = program;
+	}
+}
+
+/* What a line of a vendor's BOOT<ARCH>.CSV leads to: shim and what that starts, or a program.  A
+ * file that is not there, or no program, is the CSV's fault. */
 static void
 follow_csv_line(DpsBoot *self, DpsArch arch, const char *directory, const DpsShimCsvLine *line)
 {
 	g_autofree char *path = g_strdup_printf("%s/%s", directory, line->file);
-	g_autofree char *options = g_ascii_strdown(line->options, -1);
-	g_autofree char *next = NULL;
 	DpsProgram *program;
 
-	if (strstr(options, ".efi")) {
-		self->uki_path = g_strdup(line->options);
-		return;
-	}
 	if (!dps_boot_exists(&self->esp, path))
 		return;
 
 	program = dps_program_read(&self->esp, path);
-	if (program->is_pe && program->uki.builder != DPS_EFI_BUILDER_SHIM) {
-		self->second = program;
-		return;
-	}
+	if (program->is_pe && program->uki.builder == DPS_EFI_BUILDER_SHIM)
+		follow_vendor_shim(self, arch, path, directory, line);
+	else if (program->is_pe && !self->second && !self->uki_path)
+		self->second = g_steal_pointer(&program);
 	dps_program_free(program);
-	next = dps_boot_find_beside_shim(&self->esp, directory, arch, DPS_SHIM_LOADER);
-	if (next)
-		self->second = dps_program_read(&self->esp, next);
 }
 
 /*
- * What shim starts: its fallback where that is beside it, which reads BOOT<ARCH>.CSV of each
- * vendor, else the next loader beside it.
+ * What shim starts: its fallback where that is beside it, which makes a boot entry of each line of
+ * each vendor's BOOT<ARCH>.CSV, else the next loader beside it.  The first that leads on is taken,
+ * and those that do not are noted.
  */
 static void
 follow_shim(DpsBoot *self, DpsArch arch)
@@ -106,18 +245,23 @@ follow_shim(DpsBoot *self, DpsArch arch)
 	const char *suffix = dps_arch_get_efi_suffix(arch);
 	g_autofree char *fallback =
 		dps_boot_find_beside_shim(&self->esp, "/EFI/BOOT", arch, DPS_SHIM_FALLBACK);
-	g_autofree char *loader =
-		dps_boot_find_beside_shim(&self->esp, "/EFI/BOOT", arch, DPS_SHIM_LOADER);
 	g_autoptr(GPtrArray) vendors = NULL;
+	guint n_lines = 0;
 
 	if (!fallback) {
+		g_autofree char *wanted = NULL;
+		g_autofree char *loader =
+			find_second_stage(self, arch, self->fallback->path, &wanted);
+
 		if (loader)
 			self->second = dps_program_read(&self->esp, loader);
+		else
+			add_orphan(self, self->fallback->path, wanted, FALSE);
 		return;
 	}
 
 	vendors = dps_boot_list(&self->esp, "/EFI");
-	for (guint i = 0; i < vendors->len && !self->second && !self->uki_path; i++) {
+	for (guint i = 0; i < vendors->len; i++) {
 		const DpsFileInfo *info = vendors->pdata[i];
 		g_autofree char *directory = g_strconcat("/EFI/", info->name, NULL);
 		g_autofree char *csv = g_strdup_printf("%s/BOOT%s.CSV", directory, suffix);
@@ -133,8 +277,16 @@ follow_shim(DpsBoot *self, DpsArch arch)
 			bytes = dps_files_read(self->esp.files, plain, DPS_BLS_MAX_FILE_SIZE, &size,
 					       NULL);
 		lines = bytes ? dps_shim_csv_parse(bytes, size, NULL) : NULL;
-		for (guint j = 0; lines && j < lines->len && !self->second && !self->uki_path; j++)
+		for (guint j = 0; lines && j < lines->len; j++) {
+			if (n_lines++ == MAX_CSV_LINES) {
+				dps_boot_note_unread(self, &self->esp,
+						     "the BOOT*.CSV have more than %d lines: what "
+						     "follows %s is not read",
+						     MAX_CSV_LINES, csv);
+				return;
+			}
 			follow_csv_line(self, arch, directory, lines->pdata[j]);
+		}
 	}
 }
 

@@ -167,6 +167,14 @@ part_free(DpsBootPart *part)
 	g_free(part);
 }
 
+static void
+orphan_free(DpsShimOrphan *orphan)
+{
+	g_free(orphan->path);
+	g_free(orphan->wanted);
+	g_free(orphan);
+}
+
 void
 dps_boot_free(DpsBoot *self)
 {
@@ -179,6 +187,7 @@ dps_boot_free(DpsBoot *self)
 	g_ptr_array_unref(self->ukis);
 	g_ptr_array_unref(self->fallbacks);
 	g_ptr_array_unref(self->unread);
+	g_ptr_array_unref(self->orphans);
 	dps_program_free(self->second);
 	g_free(self->uki_path);
 	g_ptr_array_unref(self->others);
@@ -372,6 +381,7 @@ dps_boot_read(DpsDisk *disk, DpsTree *tree, const char *esp, GError **error)
 	g_autoptr(DpsBoot) self = g_new0(DpsBoot, 1);
 
 	self->text_left = DPS_BOOT_MAX_TEXT;
+	self->orphans = g_ptr_array_new_with_free_func((GDestroyNotify)orphan_free);
 	self->unread = g_ptr_array_new_with_free_func((GDestroyNotify)unread_free);
 	self->others = g_ptr_array_new_with_free_func((GDestroyNotify)part_free);
 	self->mbr_partitions = dps_mbr_list_partitions(disk);

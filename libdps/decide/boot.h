@@ -54,6 +54,13 @@ typedef struct {
 	DpsCmdline cmdline;
 } DpsBootEntry;
 
+/* A shim that has nothing to start. */
+typedef struct {
+	char *path;
+	char *wanted;	  /* what is not there: the name of a file beside it; a path when is_told */
+	gboolean is_told; /* a line of a BOOT*.CSV tells it to start that */
+} DpsShimOrphan;
+
 /* What the fallback path leads to, shim passed over. */
 typedef enum {
 	DPS_CHAIN_NONE = 0,
@@ -88,6 +95,7 @@ typedef struct {
 	const DpsProgram *fallback; /* the fallback loader of the architecture; NULL: none */
 	const DpsProgram *loader;   /* what it leads to, when that is a file of the ESP; or NULL */
 	DpsProgram *second;	    /* private: what shim starts */
+	GPtrArray *orphans;	    /* (element-type DpsShimOrphan): shims that lead nowhere */
 	char *uki_path;		    /* a UKI that shim's fallback is told to start; or NULL */
 	DpsChain chain;
 	gboolean is_shim; /* the fallback loader is shim */

@@ -4,6 +4,8 @@
 #include "format/shim-csv.h"
 #include "format/version.h"
 
+#include <string.h>
+
 /* Whether the ESP's files can be judged; says so when they cannot. */
 static gboolean
 can_read_esp(DpsCheck *check)
@@ -48,6 +50,8 @@ is_for_the_disk(DpsCheck *check, const DpsProgram *program)
 static void
 check_esp_fallback_wrong_arch(DpsCheck *check)
 {
+	const DpsProgram *second = check->boot->second;
+
 	for (guint i = 0; i < check->boot->fallbacks->len; i++) {
 		const DpsProgram *program = check->boot->fallbacks->pdata[i];
 		const DpsPe *pe = &program->uki.pe;
@@ -62,11 +66,23 @@ check_esp_fallback_wrong_arch(DpsCheck *check)
 				pe->arch ? dps_arch_to_string(pe->arch) : "another machine",
 				pe->machine, dps_arch_to_string(program->name_arch));
 	}
+	if (second && second->is_pe && second->uki.pe.arch != check->arch)
+		dps_check_report_file(check, dps_check_uefi_severity(check),
+				      check->boot->esp.partition->number, second->path,
+				      "put the loader of the right architecture there",
+				      "is what shim of %s starts, and a program for %s (machine "
+				      "%#x)",
+				      dps_arch_to_string(check->arch),
+				      second->uki.pe.arch ? dps_arch_to_string(second->uki.pe.arch)
+							  : "another machine",
+				      second->uki.pe.machine);
 }
 
 static void
 check_esp_fallback_not_pe(DpsCheck *check)
 {
+	const DpsProgram *second = check->boot->second;
+
 	for (guint i = 0; i < check->boot->fallbacks->len; i++) {
 		const DpsProgram *program = check->boot->fallbacks->pdata[i];
 		DpsSeverity severity = is_for_the_disk(check, program) ? 0 : DPS_SEVERITY_WARNING;
@@ -86,34 +102,57 @@ check_esp_fallback_not_pe(DpsCheck *check)
 					      "is no EFI program that firmware can start: %s",
 					      message);
 	}
+	if (second && !second->is_pe)
+		dps_check_report_file(
+			check, dps_check_uefi_severity(check), check->boot->esp.partition->number,
+			second->path, "copy the loader there again, whole",
+			"is what shim starts, and no EFI program: %s", second->problem);
 }
 
+/* With fallback beside the first shim, a BOOT*.CSV that is bad is the CSV's fault, and this is
+ * about those that its good lines name. */
 static void
 check_esp_fallback_orphan_shim(DpsCheck *check)
 {
-	const DpsBootPart *esp = &check->boot->esp;
-	g_autofree char *suffix = NULL;
-	g_autofree char *fallback = NULL;
+	const DpsBoot *boot = check->boot;
+	guint number = dps_check_part_number(&boot->esp);
+	/* Of several, one is enough to boot; the others stand in the firmware's menu and fail. */
+	DpsSeverity severity = boot->second || boot->uki_path ? DPS_SEVERITY_WARNING
+							      : dps_check_uefi_severity(check);
 
-	if (!check->boot->is_shim || check->boot->second || check->boot->uki_path)
-		return;
+	for (guint i = 0; i < boot->orphans->len; i++) {
+		const DpsShimOrphan *orphan = boot->orphans->pdata[i];
+		g_autofree char *suffix = NULL;
 
-	/* With fallback beside it, what is missing is a BOOT*.CSV that leads on. */
-	fallback = dps_boot_find_beside_shim(esp, "/EFI/BOOT", check->arch, DPS_SHIM_FALLBACK);
-	if (fallback)
-		return;
-	suffix = g_ascii_strdown(dps_arch_get_efi_suffix(check->arch), -1);
-	dps_check_report_file(check, dps_check_uefi_severity(check), esp->partition->number,
-			      check->boot->fallback->path,
-			      "copy grub*.efi beside it, or fb*.efi with a BOOT*.CSV",
-			      "is shim, and neither fb%s.efi nor grub%s.efi is beside it: it "
-			      "has nothing to start",
-			      suffix, suffix);
+		if (orphan->is_told) {
+			dps_check_report_file(check, severity, number, orphan->path,
+					      "put it there, or correct the options in BOOT*.CSV",
+					      "is shim, and told to start %s, which is not there",
+					      orphan->wanted);
+			continue;
+		}
+		if (strcmp(orphan->path, boot->fallback->path) != 0) {
+			dps_check_report_file(
+				check, severity, number, orphan->path,
+				"install the boot loader there again: GRUB's package "
+				"for EFI, or grub-install",
+				"is shim, which BOOT*.CSV names, and %s is not beside "
+				"it: it has nothing to start",
+				orphan->wanted);
+			continue;
+		}
+		suffix = g_ascii_strdown(dps_arch_get_efi_suffix(check->arch), -1);
+		dps_check_report_file(check, severity, number, orphan->path,
+				      "copy grub*.efi beside it, or fb*.efi with a BOOT*.CSV",
+				      "is shim, and neither fb%s.efi nor %s is beside it: it has "
+				      "nothing to start",
+				      suffix, orphan->wanted);
+	}
 }
 
 /* What is wrong with one vendor's CSV file; NULL: nothing, or it has none. */
 static char *
-find_csv_problem(const DpsBootPart *esp, const char *directory, const char *name, gboolean *found)
+find_csv_problem(DpsBootPart *esp, const char *directory, const char *name, gboolean *found)
 {
 	g_autofree char *path = g_strdup_printf("%s/%s", directory, name);
 	g_autofree char *bytes = NULL;
@@ -132,9 +171,17 @@ find_csv_problem(const DpsBootPart *esp, const char *directory, const char *name
 	for (guint i = 0; i < lines->len; i++) {
 		const DpsShimCsvLine *line = lines->pdata[i];
 		g_autofree char *file = g_strdup_printf("%s/%s", directory, line->file);
+		DpsProgram *program;
+		gboolean is_pe;
 
 		if (!dps_boot_exists(esp, file))
 			return g_strdup_printf("%s: it names %s, which is not there", path,
+					       line->file);
+		program = dps_program_read(esp, file);
+		is_pe = program->is_pe;
+		dps_program_free(program);
+		if (!is_pe)
+			return g_strdup_printf("%s: it names %s, which is no EFI program", path,
 					       line->file);
 	}
 	return NULL;
@@ -143,16 +190,19 @@ find_csv_problem(const DpsBootPart *esp, const char *directory, const char *name
 static void
 check_esp_shim_csv(DpsCheck *check)
 {
-	const DpsBootPart *esp = &check->boot->esp;
+	DpsBootPart *esp = &check->boot->esp;
+	/* Where no line leads on, fallback resets the machine, again and again (fallback.c). */
+	gboolean is_lost =
+		!check->boot->second && !check->boot->uki_path && check->boot->orphans->len == 0;
 	g_autoptr(GPtrArray) vendors = NULL;
-	g_autofree char *suffix = NULL;
+	const char *suffix;
 	g_autofree char *fb = NULL;
 	g_autofree char *problem = NULL;
 	gboolean any = FALSE;
 
 	if (!check->boot->is_shim)
 		return;
-	suffix = g_ascii_strdown(dps_arch_get_efi_suffix(check->arch), -1);
+	suffix = dps_arch_get_efi_suffix(check->arch);
 	fb = dps_boot_find_beside_shim(esp, "/EFI/BOOT", check->arch, DPS_SHIM_FALLBACK);
 	if (!fb)
 		return;
@@ -174,11 +224,14 @@ check_esp_shim_csv(DpsCheck *check)
 	if (!any && !problem)
 		problem = g_strdup("no directory below EFI has one");
 	if (problem)
-		dps_check_report_file(
-			check, 0, esp->partition->number, fb,
-			"write EFI/VENDOR/BOOT*.CSV in UTF-16LE: "
-			"file,label,options,comment",
-			"shim's fallback is there and has no good BOOT*.CSV to read: %s", problem);
+		dps_check_report_file(check, is_lost ? dps_check_uefi_severity(check) : 0,
+				      esp->partition->number, fb,
+				      "write EFI/VENDOR/BOOT*.CSV in UTF-16LE: "
+				      "file,label,options,comment",
+				      "shim's fallback is there and %s: %s",
+				      is_lost ? "has no good BOOT*.CSV to read"
+					      : "finds a bad BOOT*.CSV",
+				      problem);
 }
 
 /* Whether an entry that is hidden for this reason is another rule's error already. */

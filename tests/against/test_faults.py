@@ -268,7 +268,7 @@ FAULTS: dict[str, Fault] = {
     "esp-fallback-wrong-arch": Fault("error", Disk(files={**UKI, "EFI/BOOT/BOOTX64.EFI": makepe.systemd_boot(makepe.ARM64)})),
     "esp-fallback-not-pe": Fault("error", Disk(files={**UKI, "EFI/BOOT/BOOTX64.EFI": b"MZ" + bytes(100)})),
     "esp-fallback-orphan-shim": Fault("error", Disk(files={"EFI/BOOT/BOOTX64.EFI": makepe.shim()}), Disk(files=SHIM)),
-    "esp-shim-csv": Fault("warning", Disk(files={"EFI/BOOT/BOOTX64.EFI": makepe.shim(), "EFI/BOOT/fbx64.efi": makepe.shim()}),
+    "esp-shim-csv": Fault("error", Disk(files={"EFI/BOOT/BOOTX64.EFI": makepe.shim(), "EFI/BOOT/fbx64.efi": makepe.shim()}),
                           Disk(files={"EFI/BOOT/BOOTX64.EFI": makepe.shim(), "EFI/BOOT/fbx64.efi": makepe.shim(),
                                       "EFI/test/BOOTX64.CSV": CSV, "EFI/test/grubx64.efi": makepe.grub()})),
     "esp-no-loader-entries": Fault("error", Disk(files=LOADER)),

@@ -388,7 +388,7 @@ def esp_fallback_orphan_shim(disk: Disk) -> None:
     disk.delete(disk.esp, f"EFI/BOOT/fb{disk.suffix}.efi")
 
 
-@plant("warning", *SHIM)
+@plant("error", "debian/x86_64", "bootc-generic/aarch64", "rhel-cvm/x86_64")
 def esp_shim_csv(disk: Disk) -> None:
     """Somebody wrote it in UTF-8."""
     vendor = next(name for name in ("debian", "fedora", "opensuse", "redhat", "ubuntu")
@@ -793,3 +793,25 @@ def test_planted(code: str, name: str, tmp_path: pathlib.Path) -> None:
     assert found, findings
     assert row.severity in {f["severity"] for f in found}, found
     assert of(findings, "error") == ([f"error {code}"] if row.severity == "error" else []), findings
+
+
+@pytest.mark.parametrize(("name", "gone", "severity"), [
+    ("debian/x86_64", "EFI/debian/grubx64.efi", "error"),
+    ("bootc-generic/aarch64", "EFI/fedora/grubaa64.efi", "error"),
+    ("fedora-cloud-43/x86_64", "EFI/fedora/grubx64.efi", "warning"),  # it boots by BIOS, too
+    ("opensuse-kiwi/x86_64", "EFI/opensuse/grub.efi", "warning"),
+    ("rhel-cvm/x86_64", "EFI/Linux", "error"),
+])
+def test_vendor_without_its_loader(name: str, gone: str, severity: str, tmp_path: pathlib.Path) -> None:
+    """A real shim, whose fallback and CSV are good, in a directory without what it starts."""
+    need_what_it_takes(layouts.LAYOUTS[name]())
+    recipe, path, _ = sound(name)
+    makedisk.run("cp", "--sparse=always", "--reflink=auto", path, tmp_path / "disk.raw")
+    disk = Disk(tmp_path / "disk.raw", recipe)
+    disk.delete(disk.esp, *([gone] if gone.endswith(".efi") else disk.list(disk.esp, gone)))
+    findings = check(disk.path)
+    found = [f for f in findings if f["code"] == "esp-fallback-orphan-shim"]
+    # What a line tells shim to start is a path; its own loader is beside it.
+    wanted = gone.rpartition("/")[2] if gone.endswith(".efi") and "grub.efi" not in gone else ".efi"
+    assert [f["severity"] for f in found] == [severity] and wanted in found[0]["message"], findings
+    assert of(findings, "error") == (["error esp-fallback-orphan-shim"] if severity == "error" else [])

@@ -78,8 +78,15 @@ THIRD_AT = 67 * 2048
 BTRFS = {"content": "btrfs", "size": 112}
 
 
-def without(name: str) -> dict:
-    return {path: what for path, what in TYPE1.items() if path != name}
+def without(name: str, files: dict = TYPE1) -> dict:
+    return {path: what for path, what in files.items() if path != name}
+
+
+def vendor(name: str, csv: str = "shimx64.efi,Test,,This is the boot entry\n", loader: str = "", shim: bytes = makepe.shim()) -> dict:
+    """shim with its fallback, and the directory of one who ships it; with what shim starts there."""
+    return {"EFI/BOOT/BOOTX64.EFI": makepe.shim(), "EFI/BOOT/fbx64.efi": makepe.shim(), f"EFI/{name}/shimx64.efi": shim,
+            f"EFI/{name}/BOOTX64.CSV": csv.encode("utf-16-le"),
+            **({f"EFI/{name}/{loader}": makepe.grub(extra=b"grub\0bli\0" * 8)} if loader else {})}
 
 
 def entry(more: str, *files: str) -> dict:
@@ -139,6 +146,54 @@ ROWS: dict[str, Row] = {
         Disk(tree=fstab(f"UUID={fs_uuid(3)} none swap defaults 0 0\n"), more=(Partition(size=8, content="swap"),))),
     "swap with the type of home": Row(
         "swap-type-mismatch", "error", "systemd tries to mount it", Disk(more=(Partition(size=8, type=HOME, content="swap"),))),
+    # shim and what it starts
+    "a vendor without GRUB": Row(
+        "esp-fallback-orphan-shim", "error", "grubx64.efi is not beside it", Disk(files=vendor("test")),
+        Disk(files=vendor("test", loader="grubx64.efi"))),
+    "a vendor without GRUB, beside other programs": Row(
+        "esp-fallback-orphan-shim", "error", "grubx64.efi is not beside it",
+        Disk(files={**vendor("test"), "EFI/test/mmx64.efi": makepe.shim(), "EFI/test/fwupdx64.efi": makepe.by_sbat("fwupd", "1.4"),
+                    "EFI/BOOT/grubx64.efi": makepe.grub()}),
+        Disk(files={**vendor("test", loader="grub.efi")})),
+    "a vendor without GRUB, beside one that has it": Row(
+        "esp-fallback-orphan-shim", "warning", "grubx64.efi is not beside it",
+        Disk(files={**vendor("test"), **vendor("other", loader="grubx64.efi")}),
+        Disk(files={**vendor("test", loader="grubx64.efi"), **vendor("other", loader="grubx64.efi")})),
+    "a line without what shim is told to start": Row(
+        "esp-fallback-orphan-shim", "error", "told to start /EFI/Linux/test.efi, which is not there",
+        Disk(files=vendor("test", "shimx64.efi,Test,\\EFI\\Linux\\test.efi ,UKI\n")),
+        Disk(files={**vendor("test", "shimx64.efi,Test,\\EFI\\Linux\\test.efi ,UKI\n"), "EFI/Linux/test.efi": makepe.uki("quiet")})),
+    "a loader that shim is told to start, beside it": Row(
+        "esp-fallback-orphan-shim", "error", "told to start /EFI/test/loader.efi, which is not there",
+        Disk(files=vendor("test", "shimx64.efi,Test,\\loader.efi quiet,Other\n")),
+        Disk(files=vendor("test", "shimx64.efi,Test,\\loader.efi quiet,Other\n", loader="loader.efi"))),
+    "shim that was built for another loader": Row(
+        "esp-fallback-orphan-shim", "error", "refind.efi is not beside it",
+        Disk(files=vendor("test", shim=makepe.by_sbat("shim", "15.8", extra="\\mmx64.efi\0\\refind.efi\0".encode("utf-16-le")))),
+        Disk(files=vendor("test", shim=makepe.by_sbat("shim", "15.8", extra="\\mmx64.efi\0\\refind.efi\0".encode("utf-16-le")),
+                          loader="refind.efi"))),
+    "shim in EFI/BOOT that was built for another loader": Row(
+        "esp-fallback-orphan-shim", "error", "nor refind.efi is beside it",
+        Disk(files={"EFI/BOOT/BOOTX64.EFI": makepe.by_sbat("shim", "15.8", extra="\\refind.efi\0".encode("utf-16-le"))}),
+        Disk(files={"EFI/BOOT/BOOTX64.EFI": makepe.by_sbat("shim", "15.8", extra="\\refind.efi\0".encode("utf-16-le")),
+                    "EFI/BOOT/refind.efi": makepe.grub()})),
+    "two lines, the second of which leads on": Row(
+        "esp-fallback-orphan-shim", "warning", "grubx64.efi is not beside it",
+        Disk(files={**vendor("test", "shimx64.efi,Test,,GRUB\nshimx64.efi,Test,\\EFI\\Linux\\test.efi ,UKI\n"), "EFI/Linux/test.efi": makepe.uki("quiet")})),
+    "a CSV that starts GRUB itself": Row(
+        "esp-shim-csv", "error", "it names grubx64.efi, which is not there", Disk(files=vendor("test", "grubx64.efi,Test,,GRUB\n")),
+        Disk(files=vendor("test", "grubx64.efi,Test,,GRUB\n", loader="grubx64.efi"))),
+    "a CSV that names what is no program": Row(
+        "esp-shim-csv", "error", "it names shimx64.efi, which is no EFI program", Disk(files=vendor("test", shim=b"MZ" + bytes(100)))),
+    "no CSV": Row(
+        "esp-shim-csv", "error", "no directory below EFI has one", Disk(files=without("EFI/test/BOOTX64.CSV", vendor("test", loader="grubx64.efi")))),
+    "a CSV that is bad beside a good one": Row(
+        "esp-shim-csv", "warning", "/EFI/test/BOOTX64.CSV", Disk(files={**vendor("other", loader="grubx64.efi"), "EFI/test/BOOTX64.CSV": b"shimx64.efi,Test,,a\n"})),
+    "GRUB behind shim that was cut off": Row(
+        "esp-fallback-not-pe", "error", "no EFI program", Disk(files={**vendor("test", loader="grubx64.efi"), "EFI/test/grubx64.efi": makepe.grub()[:300]})),
+    "GRUB behind shim for another machine": Row(
+        "esp-fallback-wrong-arch", "error", "a program for aarch64",
+        Disk(files={**SHIM, "EFI/BOOT/grubx64.efi": makepe.grub(machine=makepe.ARM64, extra=b"grub\0bli\0" * 8)}), Disk(files=SHIM)),
     # Boot entries
     "a kernel that is a directory": Row(
         "bls-entry-file-missing", "error", "linux /linux: it is a directory", Disk(files={**without("linux"), "linux/a": "a"}),
