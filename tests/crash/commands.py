@@ -35,9 +35,9 @@ SHAPES: dict[str, list[str] | None] = {
     "table": None,
     "dup": ["-m", "dup"],
     "single": ["-m", "single"],
+    # Its leaf cannot be changed in one sector: that goes through a journal.
+    "journal": ["-m", "single", "--csum", "sha256"],
 }
-# Its leaf cannot be changed in one sector: that goes through a journal.
-JOURNAL = ["-m", "single", "--csum", "sha256"]
 
 
 @dataclasses.dataclass
@@ -49,6 +49,10 @@ class Disk:
     @property
     def backup(self) -> Path:
         return self.path.with_name("backup.json")
+
+    @property
+    def journal(self) -> Path:
+        return self.path.with_name("disk.raw.dps-journal")
 
 
 def run(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
@@ -65,7 +69,7 @@ def run(*words: object, **more: Any) -> subprocess.CompletedProcess[str]:
 
 def make(directory: Path, shape: str, sector: int) -> Disk:
     """An ESP, what is to be root, what is to be home; in a directory of its own."""
-    options = {**SHAPES, "journal": JOURNAL}[shape]
+    options = SHAPES[shape]
     size = 4 if options is None else 128
     parts = [Partition(size=2, type=ESP), Partition(size=size), *[Partition(size=1)] * 4]
     directory.mkdir()
@@ -156,4 +160,4 @@ def by_others(disk: Disk) -> dict[str, dict[int, str]]:
 
 
 def why_not(shape: str) -> str | None:
-    return btrfs_image.why_not() if SHAPES.get(shape, JOURNAL) else None
+    return btrfs_image.why_not() if SHAPES[shape] else None

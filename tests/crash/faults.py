@@ -163,7 +163,7 @@ class Bench:
 
     @property
     def journal(self) -> Path:
-        return self.disk.path.with_name("disk.raw.dps-journal")
+        return self.disk.journal
 
     def state(self) -> str:
         now = blocks_of(self.disk.path)
