@@ -4,13 +4,14 @@
 
 TOOL is gcc, clang, clang-tidy or cppcheck, BUILD a directory that meson has set up for it.  Prints
 what was found and how much; exits with 1 when it is anything.  Before, each has to find a planted
-fault: one that is not there, or is told nothing, is silent too.
+fault: one that is told nothing is silent too.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -73,7 +74,7 @@ def look(tool: str, build: Path, files: list[str]) -> str:
         return compile_all(build)
     if tool == "clang-tidy":
         return in_parts(files, "clang-tidy", "--quiet", "-p", build)
-    return run(*CPPCHECK, *files)
+    return in_parts(files, *CPPCHECK)
 
 
 def look_at_planted(tool: str) -> str:
@@ -113,10 +114,13 @@ def judge(text: str, build: Path) -> tuple[list[str], int]:
 
 def main(tool: str, directory: str, *names: str) -> int:
     build = Path(directory).resolve()
+    if not shutil.which(tool):
+        print(f"SKIP: no {tool} here")
+        return 77  # meson's code for a skipped test
     if not FINDING.search(look_at_planted(tool)):
-        print(f"{tool}: finds nothing in {PLANTED}: is it installed?")
+        print(f"{tool}: finds nothing in {PLANTED}: is it the real one?")
         return 1
-    files = list(names) or run("git", "ls-files", "libdps/*.c", "cli/*.c").split()
+    files = list(names) or sorted(str(p.relative_to(TOP)) for d in ("libdps", "cli") for p in (TOP / d).rglob("*.c"))
     text = look(tool, build, files)
     found, excused = judge(text, build)
     for line in found:
