@@ -13,6 +13,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 
 import coverage_report as coverage
 import layers
+import rooms
 import symbols
 
 SPDX = "/* SPDX-License-Identifier: LGPL-2.1-or-later */\n"
@@ -333,3 +334,67 @@ def test_what_nobody_comes_by_on_purpose_is_not_counted(counts, left):
     file = coverage.File("x.c", dict(counts))
     coverage.leave_out_dead_ends(file, DEAD_ENDS)
     assert set(file.lines) == left
+
+
+HOUSE = """## The floors
+
+**format** reads.
+
+| room | what |
+| --- | --- |
+| `fat`, `gpt` | reads them |
+
+**cli** shows.
+
+| room | what |
+| --- | --- |
+| `main` | `gpt` is no room here |
+
+## Limits
+
+| what | limit | why | where |
+| --- | --- | --- | --- |
+| entries, all | 1024, 2¹⁷ in all | 10 are enough | `gpt: MAX_ENTRIES, MAX_SIZE` |
+| links, and seen | 40, 4 MiB | as Linux | `fat: DPS_MAX_LINKS, MAX_SEEN` |
+"""
+FLOORS = {
+    "libdps/format/fat.c": "#define MAX_SEEN ((size_t)4 * 1024 * 1024)\n",
+    "libdps/format/fat-internal.h": "#define DPS_MAX_LINKS 40 /* as Linux */\n",
+    "libdps/format/gpt.h": "#define MAX_ENTRIES 1024\n#define MAX_SIZE (128 * MAX_ENTRIES)\n",
+    "cli/main.c": "#define OTHER 3\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", ""),
+        ("`gpt` |", "`gpt`, `elf` |", "format/elf: is not there"),
+        ("`gpt` |", "`gpt`, `fat` |", "format/fat: stands there twice"),
+        (", `gpt` |", " |", "format/gpt: docs/architecture.md does not say what it is"),
+        ("`main`", "main", "cli/main: docs/architecture.md does not say what it is"),
+        ("40, 4", "41, 4", "says [41, 4194304], the code has [40, 4194304]"),
+        ("4 MiB", "4 KiB", "says [40, 4096]"),
+        ("2¹⁷", "2¹⁶", "says [1024, 65536]"),
+        (", MAX_SEEN", "", "format/fat: MAX_SEEN: is no limit of docs"),
+        ("MAX_SEEN", "MAX_SAW", "fat has no MAX_SAW"),
+        (": DPS_MAX_LINKS, MAX_SEEN", "", "`fat` without the name"),
+        (" | as Linux", "", "has four cells"),
+    ],
+)
+def test_rooms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: str, new: str, message: str
+) -> None:
+    monkeypatch.setattr(rooms, "NO_LIMITS", set())
+    root = make_project(tmp_path, {**FLOORS, "docs/architecture.md": HOUSE.replace(old, new)})
+    problems = rooms.check_tree(root)
+    assert any(message in problem for problem in problems) if message else problems == []
+
+
+def test_rooms_of_no_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left out by name has to be there."""
+    monkeypatch.setattr(rooms, "NO_LIMITS", {("format", "gpt", "MAX_NOTHING")})
+    root = make_project(tmp_path, {**FLOORS, "docs/architecture.md": HOUSE})
+    assert rooms.check_tree(root) == [
+        "tests/lint/rooms.py: NO_LIMITS: format/gpt has no MAX_NOTHING"
+    ]
