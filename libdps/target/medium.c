@@ -103,6 +103,48 @@ set_up_device(DpsMedium *self, dev_t device, GError **error)
 	return TRUE;
 }
 
+/* Who had the lock may have put another file in its place: that one is the image now. */
+static gboolean
+check_still_there(const char *path, const struct stat *st, GError **error)
+{
+	struct stat now;
+
+	if (stat(path, &now) < 0)
+		return dps_throw_errno(error, errno, "%s: locked, and gone meanwhile", path);
+	if (now.st_dev != st->st_dev || now.st_ino != st->st_ino)
+		return dps_throw(error, DPS_ERROR_CHANGED,
+				 "%s: another file took its place while it was being opened: try "
+				 "again",
+				 path);
+	return TRUE;
+}
+
+static gboolean
+lock_as_asked(DpsMedium *self, const struct stat *st, DpsOpenFlags flags, GError **error)
+{
+	flags = lock_flags_from_environment(flags);
+	return flags & DPS_OPEN_NO_LOCK ||
+	       (lock(self, st, flags, error) && check_still_there(self->path, st, error));
+}
+
+/* How large it is, and whether it is something to read or write as a disk. */
+static gboolean
+look_at(DpsMedium *self, GError **error)
+{
+	struct stat st;
+
+	if (fstat(self->fd, &st) < 0)
+		return dps_throw_errno(error, errno, "%s: stat", self->path);
+	if (S_ISBLK(st.st_mode))
+		return set_up_device(self, st.st_rdev, error);
+
+	self->size = (uint64_t)st.st_size;
+	return dps_raw_image_check(self->fd, self->path, self->size, error) &&
+	       (!self->writable ||
+		(dps_holders_check_loop(self->path, &st, error) &&
+		 dps_holders_check_virtual_machine(self->fd, self->path, error)));
+}
+
 DpsMedium *
 dps_medium_open(const char *path, DpsOpenFlags flags, GError **error)
 {
@@ -133,22 +175,8 @@ dps_medium_open(const char *path, DpsOpenFlags flags, GError **error)
 	if (!check_kind(path, &st, error))
 		return NULL;
 
-	if (S_ISBLK(st.st_mode)) {
-		if (!set_up_device(self, st.st_rdev, error))
-			return NULL;
-	} else {
-		self->size = (uint64_t)st.st_size;
-		if (!dps_raw_image_check(self->fd, path, self->size, error))
-			return NULL;
-		if (self->writable && (!dps_holders_check_loop(path, &st, error) ||
-				       !dps_holders_check_virtual_machine(self->fd, path, error)))
-			return NULL;
-	}
-
-	if (!self->writable)
-		return g_steal_pointer(&self);
-	flags = lock_flags_from_environment(flags);
-	if (!(flags & DPS_OPEN_NO_LOCK) && !lock(self, &st, flags, error))
+	/* Locked first: whoever had the lock may have made it larger or smaller. */
+	if ((self->writable && !lock_as_asked(self, &st, flags, error)) || !look_at(self, error))
 		return NULL;
 
 	return g_steal_pointer(&self);

@@ -549,6 +549,53 @@ test_lock_by_nobody(Fixture *fixture, gconstpointer data)
 	g_assert_nonnull(strstr(error->message, "locked by another process"));
 }
 
+static void
+make_it_larger(gpointer path)
+{
+	g_assert_cmpint(truncate(path, 2 * SIZE), ==, 0);
+}
+
+static void
+put_another_in_its_place(gpointer path)
+{
+	g_autofree char *other = g_strconcat(path, ".new", NULL);
+
+	g_assert_true(g_file_set_contents(other, "another", -1, NULL));
+	g_assert_cmpint(g_rename(other, path), ==, 0);
+}
+
+/* Whoever had the lock before us is done by then: what there is now counts. */
+static void
+test_changed_before_the_lock(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(DpsMedium) medium = NULL;
+
+	fault_set_event("lock", 1, make_it_larger, fixture->path);
+	medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, &error);
+	g_assert_true(fault_clear());
+	g_assert_no_error(error);
+	g_assert_cmpuint(dps_medium_get_size(medium), ==, 2 * SIZE);
+	g_clear_pointer(&medium, dps_medium_unref);
+
+	fault_set_event("lock", 1, put_another_in_its_place, fixture->path);
+	g_assert_null(dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	g_clear_error(&error);
+
+	/* The second look at what is behind the name, and at what is open. */
+	fault_set("stat", 2, EACCES);
+	g_assert_null(dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_PERMISSION);
+	g_clear_error(&error);
+	fault_set("fstat", 2, EIO);
+	g_assert_null(dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -570,6 +617,7 @@ main(int argc, char **argv)
 	ADD("/medium/each-call-of-putting-back", test_each_call_of_putting_back);
 	ADD("/medium/open-faults", test_open_faults);
 	ADD("/medium/lock-by-nobody", test_lock_by_nobody);
+	ADD("/medium/changed-before-the-lock", test_changed_before_the_lock);
 #undef ADD
 	return g_test_run();
 }
