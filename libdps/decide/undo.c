@@ -149,7 +149,7 @@ has_entry(const DpsBackup *backup, const DpsChange *change)
 
 /* What of the things that a backup is of are as they were, and what as they should be. */
 typedef struct {
-	gboolean table_old, table_new, default_old;
+	gboolean table_old, table_new, default_old, default_new;
 } Reached;
 
 /* Whether one of them is done, or is among what @plan will do. */
@@ -171,6 +171,7 @@ is_of_plan(DpsPlan *plan, const DpsBackup *backup, const DpsBackupEntry *entry, 
 	is_old = !is_new && dps_value_equal(done->kind, &now, &done->from);
 	if (done->kind == DPS_CHANGE_BTRFS_DEFAULT) {
 		reached->default_old |= is_old;
+		reached->default_new |= is_new;
 	} else {
 		reached->table_old |= is_old;
 		reached->table_new |= is_new;
@@ -195,6 +196,12 @@ dps_backup_is_of_same_job(DpsBackup *backup, DpsPlan *plan)
 	for (guint i = 0; i < backup->entries->len; i++)
 		if (!is_of_plan(plan, backup, backup->entries->pdata[i], &reached))
 			return FALSE;
+
+	/* A copy of a disk has its identifier too: what was kept of the other one says nothing of
+	 * this one, of which nothing is changed yet, and undo would go to the other. */
+	if (!reached.table_new && !reached.default_new &&
+	    !dps_disk_is_at(plan->disk, backup->disk_path))
+		return FALSE;
 
 	/* A table is changed in one write, behind the defaults: else somebody changed things since,
 	 * and what is there now is what is to be kept. */

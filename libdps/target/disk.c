@@ -643,6 +643,19 @@ dps_disk_get_table_problem(DpsDisk *disk)
 	return disk->now->problem;
 }
 
+gboolean
+dps_disk_is_at(DpsDisk *disk, const char *path)
+{
+	struct stat one, other;
+
+	if (fstat(dps_medium_get_fd(disk->medium), &one) < 0 || stat(path, &other) < 0)
+		return FALSE;
+	/* A device has many nodes, and one number. */
+	if (S_ISBLK(one.st_mode))
+		return S_ISBLK(other.st_mode) && one.st_rdev == other.st_rdev;
+	return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 /* Whether the disk is the file at @path, or a loop device over all of it. */
 static gboolean
 is_over_file(DpsMedium *medium, const char *path)

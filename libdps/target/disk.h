@@ -14,6 +14,9 @@ const DpsGpt *dps_disk_get_gpt(DpsDisk *disk);
 
 DpsMedium *dps_disk_get_medium(DpsDisk *disk);
 
+/* Whether @path leads to this disk, by whatever name it was opened. */
+gboolean dps_disk_is_at(DpsDisk *disk, const char *path);
+
 /* One line for people: why the disk has no table that can be used; NULL when it has one. */
 const char *dps_disk_get_table_problem(DpsDisk *disk);
 

@@ -48,6 +48,9 @@ void assert_disk(Fixture *self, const char *wanted);
 /* A byte of the primary table, whose checksums are made true; the backup stays as it is. */
 void set_byte(Fixture *self, off_t at, uint8_t to);
 
+/* @from stands once in the backup file, and is @to then. */
+void change_backup(Fixture *self, const char *from, const char *to);
+
 #define OLD                                                                                        \
 	"1 11111111 0 EFI; 2 12121212 0 root; default 5; 4 14141414 0 -; "                         \
 	"whole"

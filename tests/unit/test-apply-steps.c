@@ -285,6 +285,35 @@ test_older_backup(Fixture *self, gconstpointer data)
 	assert_disk(self, NEW);
 }
 
+/* A copy of the disk has its identifier, and what was kept of the disk is not of the copy. */
+static void
+test_backup_of_a_copy(Fixture *self, gconstpointer data)
+{
+	g_autofree char *original = g_build_filename(self->dir, "original.raw", NULL);
+	g_autofree char *link = g_build_filename(self->dir, "link.raw", NULL);
+	g_autoptr(GError) error = NULL;
+
+	g_assert_true(apply(self, self->backup, &error));
+	g_assert_no_error(error);
+	g_assert_cmpint(g_rename(self->path, original), ==, 0);
+	put_disk(self);
+	change_backup(self, self->path, original);
+	g_assert_false(apply(self, self->backup, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+	g_assert_nonnull(strstr(error->message, "is there already"));
+	g_clear_error(&error);
+	assert_disk(self, OLD);
+
+	/* The same disk by another name. */
+	g_assert_cmpint(symlink(self->path, link), ==, 0);
+	change_backup(self, original, link);
+	g_assert_true(apply(self, self->backup, &error));
+	g_assert_no_error(error);
+	assert_disk(self, NEW);
+	g_assert_cmpint(g_unlink(link), ==, 0);
+	g_assert_cmpint(g_unlink(original), ==, 0);
+}
+
 /* Runs are of the same job when all of it is in the file, and the rest of it is still to be done.
  */
 static void
@@ -458,6 +487,7 @@ main(int argc, char **argv)
 	ADD("/apply-steps/reads", test_reads);
 	ADD("/apply-steps/only-the-table", test_only_the_table);
 	ADD("/apply-steps/older-backup", test_older_backup);
+	ADD("/apply-steps/backup-of-a-copy", test_backup_of_a_copy);
 	ADD("/apply-steps/backup-of-another-job", test_backup_of_another_job);
 	ADD("/apply-steps/table-is-made-good", test_table_is_made_good);
 	ADD("/apply-steps/not-planned", test_not_planned);

@@ -59,19 +59,6 @@ put_bytes(Fixture *self, uint64_t at, const void *bytes, size_t size)
 }
 
 static void
-change_backup(Fixture *self, const char *from, const char *to)
-{
-	g_autofree char *text = NULL, *other = NULL;
-	g_auto(GStrv) parts = NULL;
-
-	g_assert_true(g_file_get_contents(self->backup, &text, NULL, NULL));
-	parts = g_strsplit(text, from, -1);
-	g_assert_cmpuint(g_strv_length(parts), ==, 2);
-	other = g_strjoinv(to, parts);
-	g_assert_true(g_file_set_contents(self->backup, other, -1, NULL));
-}
-
-static void
 spoil_nothing(Fixture *self)
 {
 }
