@@ -127,6 +127,32 @@ dps_mountinfo_read(const DpsSystem *system, const char *process)
 	return lines->len > 0 ? g_steal_pointer(&lines) : NULL;
 }
 
+/* "/home/" and "//home" are "/home" to mount(8) and to systemd (path_equal() of path-util.c). */
+static char *
+simplify_path(const char *path)
+{
+	GString *simple;
+
+	if (*path != '/')
+		return g_strdup(path);
+
+	simple = g_string_new(NULL);
+	while (*path == '/') {
+		gsize size;
+
+		path += strspn(path, "/");
+		size = strcspn(path, "/");
+		if (size > 0 && !(size == 1 && *path == '.')) {
+			g_string_append_c(simple, '/');
+			g_string_append_len(simple, path, (gssize)size);
+		}
+		path += size;
+	}
+	if (simple->len == 0)
+		g_string_append_c(simple, '/');
+	return g_string_free(simple, FALSE);
+}
+
 static DpsFstabEntry *
 make_fstab_entry(struct libmnt_fs *fs)
 {
@@ -137,7 +163,7 @@ make_fstab_entry(struct libmnt_fs *fs)
 	g_autofree char *subvolume_id = NULL;
 
 	if (target && strcmp(target, "none") != 0 && strcmp(target, "swap") != 0)
-		entry->mount_point = g_strdup(target);
+		entry->mount_point = simplify_path(target);
 	if (mnt_fs_get_tag(fs, &tag, &value) == 0 && tag && value)
 		entry->spec = g_strconcat(tag, "=", value, NULL);
 	else
@@ -253,7 +279,7 @@ dps_crypttab_parse(char *text, const char *subject, GError **error)
 	char *line;
 
 	while ((line = strsep(&text, "\n"))) {
-		const char *fields[4] = { NULL };
+		const char *fields[2] = { NULL };
 		char *rest = line, *field;
 		DpsCrypttabEntry *entry;
 		guint n = 0;
@@ -263,7 +289,7 @@ dps_crypttab_parse(char *text, const char *subject, GError **error)
 				fields[n] = field;
 			n += *field ? 1 : 0;
 		}
-		if (n < 2 || n > G_N_ELEMENTS(fields) || *fields[0] == '#')
+		if (n < G_N_ELEMENTS(fields) || *fields[0] == '#')
 			continue;
 
 		if (entries->len == MAX_ENTRIES)

@@ -76,8 +76,8 @@ char *dps_fstab_normalise_spec(const char *spec);
  * @subject: its path, for messages
  * @error: %DPS_ERROR_CORRUPT: more lines than any machine has volumes
  *
- * Comments, and lines that have not two to four fields, are left out, as systemd does it
- * (cryptsetup-generator.c, add_crypttab_devices(); crypttab(5)).
+ * Comments, and lines that have not two fields, are left out; what stands behind the fourth is not
+ * looked at, as systemd does it (cryptsetup-generator.c, add_crypttab_devices(); crypttab(5)).
  *
  * Returns: (transfer full) (element-type DpsCrypttabEntry): in order, %NULL on failure
  */

@@ -274,6 +274,11 @@ test_fstab(void)
 		{ "PARTLABEL=x", "/efi", "vfat", "umask=0077,shortname=winnt", NULL, 0 },
 		{ "/dev/sda2", NULL, "swap", "defaults", NULL, 0 },
 		{ "/swap file", NULL, "swap", "sw", NULL, 0 },
+		{ "UUID=1", "/var", "ext4", "defaults", NULL, 0 },
+		{ "UUID=2", "/var/tmp", "ext4", "defaults", NULL, 0 },
+		{ "UUID=3", "/", "ext4", "defaults", NULL, 0 },
+		{ "UUID=4", "/.x/..y", "ext4", "defaults", NULL, 0 },
+		{ "UUID=5", "rel/ative/", "ext4", "defaults", NULL, 0 },
 		{ "UUID=last", "/srv", "ext4", "", NULL, 0 },
 	};
 	/* clang-format on */
@@ -292,6 +297,11 @@ test_fstab(void)
 		      "PARTLABEL=x /efi vfat umask=0077,shortname=winnt 0 2\n"
 		      "/dev/sda2 none swap defaults 0 0\n"
 		      "/swap\\040file swap swap sw 0 0\n"
+		      "UUID=1 /var/ ext4 defaults 0 0\n"
+		      "UUID=2 //var/./tmp// ext4 defaults 0 0\n"
+		      "UUID=3 //. ext4 defaults 0 0\n"
+		      "UUID=4 /.x/..y ext4 defaults 0 0\n"
+		      "UUID=5 rel/ative/ ext4 defaults 0 0\n"
 		      "UUID=last /srv ext4");
 	tree = open_target(&target);
 	entries = dps_tree_get_fstab(tree);
@@ -560,7 +570,7 @@ test_crypttab(void)
 	/* clang-format off */
 	static const struct { const char *name, *spec; } expected[] = {
 		{ "luks-a", "UUID=a" }, { "root", "/dev/disk/by-uuid/b" }, { "swap", "PARTUUID=c" },
-		{ "four", "LABEL=d" },
+		{ "five", "UUID=e" },  { "four", "LABEL=d" },
 	};
 	/* clang-format on */
 	g_auto(Target) target = make_target();
