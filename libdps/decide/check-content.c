@@ -27,19 +27,37 @@ check_root_fs_not_allowed(DpsCheck *check)
 	}
 }
 
+/* Where systemd looks for a file system and finds two, it takes nothing of the disk; 257 looks into
+ * as many partitions as any version. */
 static void
 check_fs_ambiguous(DpsCheck *check)
 {
+	g_auto(DpsCmdline) empty = { 0 };
+	g_autoptr(GPtrArray) candidates = NULL;
+	DpsProfile profile;
+
+	dps_cmdline_parse(NULL, &empty);
+	profile = dps_check_make_profile(check, 257, &empty);
+	candidates = dps_discover(check->disk, &profile);
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+		const DpsCandidate *candidate = dps_discover_find(candidates, partition->number);
+		gboolean is_probed = candidate && candidate->is_probed;
 
-		if (dps_discover_spoils_disk(partition))
-			dps_check_report(
-				check, partition->number,
-				"see them with wipefs on the partition's node, and erase the stale "
-				"one with wipefs --all --types TYPE",
-				"has signatures of several file systems: systemd then mounts no "
-				"partition of the disk at all");
+		/* That an ESP is no FAT is told as such. */
+		if (!partition->type || partition->content.kind != DPS_CONTENT_AMBIGUOUS ||
+		    partition->type->role == DPS_ROLE_LINUX_GENERIC ||
+		    partition->type->role == DPS_ROLE_BIOS_BOOT ||
+		    partition->type->role == DPS_ROLE_PREP || partition->type->role == DPS_ROLE_ESP)
+			continue;
+		dps_check_report_as(
+			check, is_probed ? DPS_SEVERITY_ERROR : DPS_SEVERITY_WARNING,
+			partition->number,
+			"see them with wipefs on the partition's node, and erase the stale "
+			"one with wipefs --all --types TYPE",
+			"has signatures of several file systems: %s",
+			is_probed ? "systemd then mounts no partition of the disk at all"
+				  : "nobody can tell what it holds");
 	}
 }
 

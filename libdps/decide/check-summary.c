@@ -55,8 +55,8 @@ find_loader_word(DpsCheck *check)
 	return DPS_LOADER_WORD_ESP;
 }
 
-static DpsProfile
-make_profile(DpsCheck *check, guint version, const DpsCmdline *cmdline)
+DpsProfile
+dps_check_make_profile(DpsCheck *check, guint version, const DpsCmdline *cmdline)
 {
 	return (DpsProfile){
 		.version = version,
@@ -210,8 +210,9 @@ summarise_partitions(DpsCheck *check)
 	entries = list_entries(check, &empty);
 	for (guint i = 0; i < entries->len; i++)
 		for (guint j = 0; j < dps_discover_n_versions; j++) {
-			DpsProfile profile = make_profile(check, dps_discover_versions[j],
-							  g_array_index(entries, Entry, i).cmdline);
+			DpsProfile profile =
+				dps_check_make_profile(check, dps_discover_versions[j],
+						       g_array_index(entries, Entry, i).cmdline);
 
 			g_ptr_array_add(discoveries, dps_discover(check->disk, &profile));
 		}
@@ -318,7 +319,8 @@ find_reason(DpsCheck *check)
 					: dps_disk_get_table_problem(check->disk));
 
 	dps_cmdline_parse(NULL, &empty);
-	profile = make_profile(check, dps_discover_versions[dps_discover_n_versions - 1], &empty);
+	profile = dps_check_make_profile(check, dps_discover_versions[dps_discover_n_versions - 1],
+					 &empty);
 	candidates = dps_discover(check->disk, &profile);
 	candidate = dps_discover_find(candidates, root->number);
 	return candidate->reason ? g_strdup(candidate->reason->message) : NULL;

@@ -3,6 +3,7 @@
 
 #include <dps/check.h>
 #include "decide/boot.h"
+#include "decide/discover.h"
 #include "target/disk.h"
 #include "target/tree.h"
 
@@ -121,6 +122,9 @@ typedef enum {
 
 /* Whether the disk has what a root= names; @root may be NULL. */
 DpsRootSpec dps_check_find_root_spec(DpsCheck *check, const char *root, DpsPartition **partition);
+
+/* The disk under this version of systemd, started with this command line. */
+DpsProfile dps_check_make_profile(DpsCheck *check, guint version, const DpsCmdline *cmdline);
 
 /* Roles that systemd mounts or uses by their type alone: root, home, srv, var, tmp, swap, … */
 gboolean dps_check_is_mounted_role(DpsRole role);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/discover-internal.h"
-#include "ground/types.h"
 
 #include <string.h>
 
 /*
  * The ESP and XBOOTLDR after the switch to root: add_partition_esp(), add_partition_xbootldr() and
- * slash_boot_in_fstab() of gpt-auto-generator.c, whose rules changed in 254 and in 256.
+ * slash_boot_in_fstab() of gpt-auto-generator.c, whose rules changed in 254, 256 and 257.
  */
 
 static gboolean
@@ -63,7 +62,7 @@ find_stop(DpsDiscovery *self, DpsCandidate *candidate, const char *place)
 			return entry;
 		if (profile->version >= 254 && entry->mount_point &&
 		    candidate->partition->type->role == DPS_ROLE_ESP &&
-		    dps_discovery_find_spec(self, entry->spec) == candidate->partition)
+		    dps_discovery_is_named(candidate->partition, entry->spec))
 			return entry;
 	}
 	return NULL;
@@ -91,16 +90,39 @@ judge_fstab(DpsDiscovery *self, DpsCandidate *candidate, const char *place)
 static const char *
 choose_place(DpsDiscovery *self)
 {
-	gboolean has_xbootldr = dps_discovery_get_slot(self, DPS_ROLE_XBOOTLDR) != NULL;
+	const guint version = self->profile->version;
+	gboolean has_xbootldr = self->slots[DPS_ROLE_XBOOTLDR] != NULL;
 	DpsDirectory boot = dps_discovery_get_directory(self, "/boot");
-	DpsDirectory efi = dps_discovery_get_directory(self, "/efi");
 
-	if (self->profile->version < 254)
-		return efi != DPS_DIRECTORY_MISSING || has_xbootldr ? "/efi" : "/boot";
+	if (version < 254)
+		return has_xbootldr || dps_discovery_get_directory(self, "/efi") !=
+					       DPS_DIRECTORY_MISSING
+			       ? "/efi"
+			       : "/boot";
 
 	if (has_xbootldr || boot == DPS_DIRECTORY_BUSY)
 		return "/efi";
-	return boot == DPS_DIRECTORY_MISSING && self->profile->version < 256 ? "/efi" : "/boot";
+	if (version < 257 && boot == DPS_DIRECTORY_MISSING)
+		return "/efi";
+	/* Later versions stop at such a line. */
+	return version < 256 && dps_discovery_find_fstab(self, "/boot") ? "/efi" : "/boot";
+}
+
+/* The type of the file system is given to mount, and what is there has to be that. */
+static void
+judge_vfat(DpsCandidate *candidate)
+{
+	DpsPartition *partition = candidate->partition;
+
+	if (g_strcmp0(partition->content.type, "vfat") == 0)
+		dps_discovery_add(candidate, "vfat", DPS_STEP_PASS, "it holds vfat");
+	else
+		dps_discovery_add(candidate, "vfat",
+				  partition->content.kind == DPS_CONTENT_AMBIGUOUS
+					  ? DPS_STEP_UNKNOWN
+					  : DPS_STEP_FAIL,
+				  "it is mounted as vfat, and holds %s",
+				  dps_partition_describe_content(partition));
 }
 
 void
@@ -111,26 +133,21 @@ dps_discovery_judge_esp(DpsDiscovery *self, DpsCandidate *candidate)
 	judge_fstab(self, candidate, candidate->place);
 	dps_discovery_judge_directory(self, candidate);
 	judge_loader(self, candidate);
+	judge_vfat(candidate);
 }
 
 void
 dps_discovery_judge_xbootldr(DpsDiscovery *self, DpsCandidate *candidate)
 {
-	const DpsProfile *profile = self->profile;
-	const char *type = candidate->partition->content.type;
-
 	candidate->place = "/boot";
 	candidate->is_automount = TRUE;
 	judge_fstab(self, candidate, candidate->place);
 	dps_discovery_judge_directory(self, candidate);
 	judge_loader(self, candidate);
-	dps_discovery_judge_file_system(self, candidate);
-	if (profile->version < 259)
+	if (self->profile->version >= 259) {
+		judge_vfat(candidate);
 		return;
-	if (g_strcmp0(type, "vfat") == 0)
-		dps_discovery_add(candidate, "vfat", DPS_STEP_PASS, "it holds vfat");
-	else
-		dps_discovery_add(candidate, "vfat", DPS_STEP_FAIL,
-				  "it is mounted as vfat, and holds %s",
-				  dps_partition_describe_content(candidate->partition));
+	}
+	dps_discovery_judge_content(candidate);
+	dps_discovery_judge_file_system(self, candidate);
 }

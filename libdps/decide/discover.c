@@ -8,10 +8,11 @@
 
 /*
  * 254: the loader's word counts for both boot partitions; file systems that are not on the list are
- * refused.  256: any line of fstab at /boot or /efi stops both.  258: "_empty" is passed over;
- * /usr by mount.usr=dissect; other words for root=.  259: XBOOTLDR is mounted as vfat.
+ * refused.  256: any line of fstab at /boot or /efi stops both.  257: a /boot that is not there is
+ * made for the ESP.  258: "_empty" is passed over; /usr by mount.usr=dissect; other words for
+ * root=.  259: XBOOTLDR is mounted as vfat.
  */
-const guint dps_discover_versions[] = { 252, 254, 256, 258, 259 };
+const guint dps_discover_versions[] = { 252, 254, 256, 257, 258, 259 };
 const guint dps_discover_n_versions = G_N_ELEMENTS(dps_discover_versions);
 
 static void
@@ -48,33 +49,11 @@ dps_discovery_add(DpsCandidate *candidate, const char *rule, DpsStepResult resul
 		candidate->uncertain = step;
 }
 
-/* A rule with a word for either outcome. */
-static void
-add_either(DpsCandidate *candidate, const char *rule, gboolean ok, const char *yes, const char *no)
+void
+dps_discovery_add_either(DpsCandidate *candidate, const char *rule, gboolean ok, const char *yes,
+			 const char *no)
 {
 	dps_discovery_add(candidate, rule, ok ? DPS_STEP_PASS : DPS_STEP_FAIL, "%s", ok ? yes : no);
-}
-
-gboolean
-dps_discover_is_allowed(const char *fs_type)
-{
-	/* dissect-image.c of systemd 254 to 257, fstype_is_ok() */
-	static const char *const allowed[] = { "btrfs",	   "erofs", "ext4", "f2fs",
-					       "squashfs", "vfat",  "xfs" };
-
-	for (guint i = 0; i < G_N_ELEMENTS(allowed); i++)
-		if (g_strcmp0(fs_type, allowed[i]) == 0)
-			return TRUE;
-	return FALSE;
-}
-
-gboolean
-dps_discover_spoils_disk(const DpsPartition *partition)
-{
-	return partition->type && partition->content.kind == DPS_CONTENT_AMBIGUOUS &&
-	       partition->type->role != DPS_ROLE_LINUX_GENERIC &&
-	       partition->type->role != DPS_ROLE_BIOS_BOOT &&
-	       partition->type->role != DPS_ROLE_PREP;
 }
 
 static gboolean
@@ -98,12 +77,6 @@ is_used_role(DpsRole role)
 	}
 }
 
-static DpsRole
-role_of(const DpsCandidate *candidate)
-{
-	return candidate->partition->type->role;
-}
-
 /* The first 16 bytes of the root hash are the data partition's UUID, the last 16 the hashes'. */
 static const char *
 get_hash_argument(DpsDiscovery *self, DpsRole role)
@@ -117,7 +90,7 @@ get_hash_argument(DpsDiscovery *self, DpsRole role)
 static gboolean
 is_of_hash(DpsDiscovery *self, const DpsCandidate *candidate)
 {
-	DpsRole role = role_of(candidate);
+	DpsRole role = dps_discovery_role_of(candidate);
 	const char *root_hash = get_hash_argument(self, role);
 	DpsGuid data, hash;
 
@@ -133,7 +106,7 @@ judge_entry(DpsDiscovery *self, DpsCandidate *candidate)
 {
 	const DpsProfile *profile = self->profile;
 	const DpsPartition *partition = candidate->partition;
-	DpsRole role = role_of(candidate);
+	DpsRole role = dps_discovery_role_of(candidate);
 	char expected[DPS_GUID_TEXT_SIZE];
 	DpsGuid guid;
 
@@ -146,18 +119,20 @@ judge_entry(DpsDiscovery *self, DpsCandidate *candidate)
 									   : DPS_STEP_FAIL,
 				  "its type is that of %s",
 				  dps_arch_to_string(partition->type->arch));
-	add_either(candidate, "uuid", !dps_guid_is_null(&partition->guid), "it has a UUID",
-		   "its UUID is zero");
+	dps_discovery_add_either(candidate, "uuid", !dps_guid_is_null(&partition->guid),
+				 "it has a UUID", "its UUID is zero");
 	if (role == DPS_ROLE_ESP)
-		add_either(candidate, "no-block-io",
-			   !(partition->attributes & DPS_FLAG_NO_BLOCK_IO),
-			   "it is not marked no-block-io", "it is marked no-block-io");
+		dps_discovery_add_either(
+			candidate, "no-block-io", !(partition->attributes & DPS_FLAG_NO_BLOCK_IO),
+			"it is not marked no-block-io", "it is marked no-block-io");
 	else
-		add_either(candidate, "no-auto", !(partition->attributes & DPS_FLAG_NO_AUTO),
-			   "it is not marked no-auto", "it is marked no-auto");
+		dps_discovery_add_either(candidate, "no-auto",
+					 !(partition->attributes & DPS_FLAG_NO_AUTO),
+					 "it is not marked no-auto", "it is marked no-auto");
 	if (profile->version >= 258)
-		add_either(candidate, "label-empty", g_strcmp0(partition->label, "_empty") != 0,
-			   "its label is not _empty", "its label is _empty");
+		dps_discovery_add_either(candidate, "label-empty",
+					 g_strcmp0(partition->label, "_empty") != 0,
+					 "its label is not _empty", "its label is _empty");
 
 	if (role != DPS_ROLE_VAR)
 		return;
@@ -187,40 +162,40 @@ is_compared(DpsRole role)
 	       role == DPS_ROLE_USR_VERITY;
 }
 
-DpsCandidate *
-dps_discovery_get_slot(DpsDiscovery *self, DpsRole role)
+static void
+find_slots(DpsDiscovery *self)
 {
-	DpsCandidate *slot = NULL;
-
 	for (guint i = 0; i < self->candidates->len; i++) {
 		DpsCandidate *candidate = self->candidates->pdata[i];
+		DpsRole role = dps_discovery_role_of(candidate);
+		DpsCandidate *slot = self->slots[role];
 
-		if (role_of(candidate) != role || !candidate->is_eligible)
-			continue;
-		if (!slot || (is_compared(role) && dps_version_compare(candidate->partition->label,
-								       slot->partition->label) > 0))
-			slot = candidate;
+		if (candidate->is_eligible &&
+		    (!slot ||
+		     (is_compared(role) && dps_version_compare(candidate->partition->label,
+							       slot->partition->label) > 0)))
+			self->slots[role] = candidate;
 	}
-	return slot;
 }
 
 static void
 judge_slot(DpsDiscovery *self, DpsCandidate *candidate)
 {
-	DpsCandidate *slot = dps_discovery_get_slot(self, role_of(candidate));
-	const char *root_hash = get_hash_argument(self, role_of(candidate));
+	DpsCandidate *slot = self->slots[dps_discovery_role_of(candidate)];
+	const char *root_hash = get_hash_argument(self, dps_discovery_role_of(candidate));
 
 	/* With a root hash, exactly that pair counts. */
-	if (is_compared(role_of(candidate)) && root_hash) {
-		add_either(candidate, "hash-uuid", is_of_hash(self, candidate),
-			   "its UUID is half of the root hash on the command line",
-			   "its UUID is not half of the root hash on the command line");
+	if (is_compared(dps_discovery_role_of(candidate)) && root_hash) {
+		dps_discovery_add_either(
+			candidate, "hash-uuid", is_of_hash(self, candidate),
+			"its UUID is half of the root hash on the command line",
+			"its UUID is not half of the root hash on the command line");
 		return;
 	}
 	if (candidate == slot)
 		dps_discovery_add(candidate, "slot", DPS_STEP_PASS,
 				  "it is the one of this type that is taken");
-	else if (slot && is_compared(role_of(candidate)))
+	else if (slot && is_compared(dps_discovery_role_of(candidate)))
 		dps_discovery_add(candidate, "slot", DPS_STEP_FAIL,
 				  "partition %u is taken: labels \"%s\" and \"%s\"",
 				  slot->partition->number,
@@ -240,9 +215,8 @@ dps_discovery_get_directory(DpsDiscovery *self, const char *path)
 	return profile->directory ? profile->directory(path, profile->data) : DPS_DIRECTORY_UNKNOWN;
 }
 
-/* The line of fstab with exactly this mount point. */
-static const DpsFstabEntry *
-find_fstab(DpsDiscovery *self, const char *mount_point)
+const DpsFstabEntry *
+dps_discovery_find_fstab(DpsDiscovery *self, const char *mount_point)
 {
 	GPtrArray *fstab = self->profile->fstab;
 
@@ -263,6 +237,14 @@ dps_discovery_find_spec(DpsDiscovery *self, const char *spec)
 	return tag && strchr(tag, '=') ? dps_disk_find_partition(self->disk, tag, NULL) : NULL;
 }
 
+gboolean
+dps_discovery_is_named(DpsPartition *partition, const char *spec)
+{
+	g_autofree char *tag = dps_fstab_normalise_spec(spec);
+
+	return dps_partition_has_tag(partition, tag);
+}
+
 /* systemd.gpt_auto= switches off the whole generator, in the initrd rd.systemd.gpt_auto= too. */
 static void
 judge_switch(DpsDiscovery *self, DpsCandidate *candidate, gboolean in_initrd)
@@ -270,9 +252,9 @@ judge_switch(DpsDiscovery *self, DpsCandidate *candidate, gboolean in_initrd)
 	const DpsCmdline *cmdline = self->profile->cmdline;
 	DpsCmdlineSwitch value = in_initrd ? cmdline->rd_gpt_auto : cmdline->gpt_auto;
 
-	add_either(candidate, "gpt-auto", value != DPS_CMDLINE_NO,
-		   "discovery is not switched off on the command line",
-		   "discovery is switched off on the command line");
+	dps_discovery_add_either(candidate, "gpt-auto", value != DPS_CMDLINE_NO,
+				 "discovery is not switched off on the command line",
+				 "discovery is switched off on the command line");
 }
 
 static void
@@ -294,13 +276,15 @@ judge_root(DpsDiscovery *self, DpsCandidate *candidate)
 	}
 	judge_switch(self, candidate, TRUE);
 	if (cmdline->rd_gpt_auto != DPS_CMDLINE_NO)
-		add_either(candidate, "root-argument",
-			   dps_cmdline_root_is_discovered(cmdline, profile->version),
-			   "root= does not say what root is", "root= says what root is");
+		dps_discovery_add_either(candidate, "root-argument",
+					 dps_cmdline_root_is_discovered(cmdline, profile->version),
+					 "root= does not say what root is",
+					 "root= says what root is");
 	if (profile->is_efi)
-		add_either(candidate, "loader", says,
-			   "the loader said that it was started from this disk",
-			   "the loader does not tell systemd which disk it was started from");
+		dps_discovery_add_either(
+			candidate, "loader", says,
+			"the loader said that it was started from this disk",
+			"the loader does not tell systemd which disk it was started from");
 	else
 		dps_discovery_add(candidate, "loader", DPS_STEP_FAIL,
 				  "only a loader for UEFI tells systemd which disk it was started "
@@ -310,158 +294,11 @@ judge_root(DpsDiscovery *self, DpsCandidate *candidate)
 				  "it holds %s, which is no file system",
 				  dps_partition_describe_content(partition));
 	else
-		add_either(candidate, "content",
-			   partition->content.kind == DPS_CONTENT_FILE_SYSTEM ||
-				   partition->content.kind == DPS_CONTENT_LUKS,
-			   "it holds a file system, or LUKS", "it holds no file system");
-}
-
-/* The generator starts from the disk that backs the root that is mounted. */
-static void
-judge_backing(DpsDiscovery *self, DpsCandidate *candidate)
-{
-	const DpsCmdline *cmdline = self->profile->cmdline;
-	const char *spec = cmdline->root;
-	DpsCandidate *slot = dps_discovery_get_slot(self, DPS_ROLE_ROOT);
-	DpsPartition *root = slot ? slot->partition : NULL;
-
-	if (!cmdline->roothash && spec &&
-	    !dps_cmdline_root_is_discovered(cmdline, self->profile->version)) {
-		root = dps_discovery_find_spec(self, spec);
-		if (!root) {
-			dps_discovery_add(candidate, "backing", DPS_STEP_UNKNOWN,
-					  "the root that root=%s names is on this disk, without "
-					  "RAID and several devices between",
-					  spec);
-			return;
-		}
-	}
-	if (!root)
-		dps_discovery_add(candidate, "backing", DPS_STEP_UNKNOWN,
-				  "the root that is mounted is on this disk");
-	else if (dps_partition_is_member(root))
-		dps_discovery_add(candidate, "backing", DPS_STEP_FAIL,
-				  "root is on %s in partition %u, which leads to no single disk",
-				  dps_partition_describe_content(root), root->number);
-	else
-		dps_discovery_add(candidate, "backing", DPS_STEP_PASS,
-				  "root is in partition %u of the same disk", root->number);
-}
-
-/* One partition that cannot be told spoils all. */
-static void
-judge_dissection(DpsDiscovery *self, DpsCandidate *candidate)
-{
-	for (guint i = 0; i < dps_disk_get_n_partitions(self->disk); i++) {
-		const DpsPartition *partition = dps_disk_get_partition(self->disk, i);
-
-		if (!dps_discover_spoils_disk(partition))
-			continue;
-		dps_discovery_add(candidate, "dissection", DPS_STEP_FAIL,
-				  "partition %u has signatures of several file systems, which "
-				  "makes systemd refuse the disk",
-				  partition->number);
-		return;
-	}
-	dps_discovery_add(candidate, "dissection", DPS_STEP_PASS,
-			  "no partition has signatures of several file systems");
-}
-
-static void
-judge_swap(DpsDiscovery *self, DpsCandidate *candidate)
-{
-	const DpsProfile *profile = self->profile;
-	DpsContentKind kind = candidate->partition->content.kind;
-	gboolean any = FALSE;
-
-	for (guint i = 0; profile->fstab && i < profile->fstab->len; i++) {
-		const DpsFstabEntry *entry = profile->fstab->pdata[i];
-
-		any |= g_strcmp0(entry->fs_type, "swap") == 0;
-	}
-	if (profile->fstab)
-		add_either(candidate, "fstab", !any, "fstab has no line for swap",
-			   "fstab has a line for swap");
-	else
-		dps_discovery_add(candidate, "fstab", DPS_STEP_UNKNOWN,
-				  "fstab, which could not be read, has no line for swap");
-	if (profile->version >= 254)
-		add_either(candidate, "swap-argument", profile->cmdline->swap != DPS_CMDLINE_NO,
-			   "systemd.swap= does not switch swap off",
-			   "systemd.swap= switches swap off");
-	add_either(candidate, "content", kind == DPS_CONTENT_SWAP || kind == DPS_CONTENT_LUKS,
-		   "it holds swap, or LUKS", "it holds no swap");
-}
-
-/* What is in the directory would be hidden, so the partition is not mounted over it. */
-void
-dps_discovery_judge_directory(DpsDiscovery *self, DpsCandidate *candidate)
-{
-	switch (dps_discovery_get_directory(self, candidate->place)) {
-	case DPS_DIRECTORY_BUSY:
-		dps_discovery_add(candidate, "directory", DPS_STEP_FAIL,
-				  "%s of the root file system is not empty", candidate->place);
-		break;
-	case DPS_DIRECTORY_UNKNOWN:
-		dps_discovery_add(candidate, "directory", DPS_STEP_UNKNOWN,
-				  "%s of the root file system, which could not be read, is empty",
-				  candidate->place);
-		break;
-	default:
-		dps_discovery_add(candidate, "directory", DPS_STEP_PASS,
-				  "%s of the root file system is empty or not there",
-				  candidate->place);
-	}
-}
-
-/* 254 has a list of what it mounts by itself; from 260 on, what is not on it is mounted without a
- * type. */
-void
-dps_discovery_judge_file_system(DpsDiscovery *self, DpsCandidate *candidate)
-{
-	const DpsContent *content = &candidate->partition->content;
-	guint version = self->profile->version;
-
-	if (version < 254 || content->kind != DPS_CONTENT_FILE_SYSTEM)
-		return;
-	if (dps_discover_is_allowed(content->type))
-		dps_discovery_add(candidate, "file-system", DPS_STEP_PASS,
-				  "%s is on systemd's list", content->type);
-	else if (version < 258)
-		dps_discovery_add(candidate, "file-system", DPS_STEP_FAIL,
-				  "%s is not on systemd's list", content->type);
-	else
-		dps_discovery_add(candidate, "file-system", DPS_STEP_UNKNOWN,
-				  "%s is mounted though it is not on systemd's list",
-				  content->type);
-}
-
-static void
-judge_mount(DpsDiscovery *self, DpsCandidate *candidate)
-{
-	const DpsProfile *profile = self->profile;
-	DpsPartition *partition = candidate->partition;
-	gboolean is_luks = partition->content.kind == DPS_CONTENT_LUKS;
-
-	candidate->place = dps_type_get_mount_point(partition->type);
-	candidate->is_read_only = (partition->attributes & DPS_FLAG_READ_ONLY) != 0;
-	add_either(candidate, "content",
-		   is_luks || (partition->content.kind == DPS_CONTENT_FILE_SYSTEM &&
-			       !dps_partition_is_member(partition)),
-		   "it holds a file system, or LUKS", "it holds no file system");
-	dps_discovery_judge_file_system(self, candidate);
-	if (!profile->fstab)
-		dps_discovery_add(candidate, "fstab", DPS_STEP_UNKNOWN,
-				  "fstab, which could not be read, has no line for %s",
-				  candidate->place);
-	else if (find_fstab(self, candidate->place))
-		dps_discovery_add(candidate, "fstab", DPS_STEP_FAIL, "fstab has a line for %s",
-				  candidate->place);
-	else
-		dps_discovery_add(candidate, "fstab", DPS_STEP_PASS, "fstab has no line for %s",
-				  candidate->place);
-
-	dps_discovery_judge_directory(self, candidate);
+		dps_discovery_add_either(candidate, "content",
+					 partition->content.kind == DPS_CONTENT_FILE_SYSTEM ||
+						 partition->content.kind == DPS_CONTENT_LUKS,
+					 "it holds a file system, or LUKS",
+					 "it holds no file system");
 }
 
 /* The type alone mounts no /usr: a command line has to ask for it. */
@@ -486,22 +323,24 @@ judge_usr(DpsDiscovery *self, DpsCandidate *candidate)
 		dps_discovery_add(candidate, "usr-argument", DPS_STEP_FAIL,
 				  "before 258 no /usr is mounted by its type at boot");
 	else
-		add_either(candidate, "usr-argument", dissects, "mount.usr= asks for it",
-			   "without mount.usr=dissect no /usr is mounted by its type at boot");
+		dps_discovery_add_either(
+			candidate, "usr-argument", dissects, "mount.usr= asks for it",
+			"without mount.usr=dissect no /usr is mounted by its type at boot");
 }
 
 static void
 judge_hashes(DpsDiscovery *self, DpsCandidate *candidate)
 {
-	add_either(candidate, "hash-argument", get_hash_argument(self, role_of(candidate)) != NULL,
-		   "the command line has the root hash",
-		   "the command line has no root hash that asks for it");
+	dps_discovery_add_either(candidate, "hash-argument",
+				 get_hash_argument(self, dps_discovery_role_of(candidate)) != NULL,
+				 "the command line has the root hash",
+				 "the command line has no root hash that asks for it");
 }
 
 static void
 judge_use(DpsDiscovery *self, DpsCandidate *candidate)
 {
-	switch (role_of(candidate)) {
+	switch (dps_discovery_role_of(candidate)) {
 	case DPS_ROLE_ROOT:
 		judge_root(self, candidate);
 		return;
@@ -517,16 +356,16 @@ judge_use(DpsDiscovery *self, DpsCandidate *candidate)
 	}
 
 	judge_switch(self, candidate, FALSE);
-	judge_backing(self, candidate);
-	judge_dissection(self, candidate);
-	if (role_of(candidate) == DPS_ROLE_ESP)
+	dps_discovery_judge_backing(self, candidate);
+	dps_discovery_judge_dissection(self, candidate);
+	if (dps_discovery_role_of(candidate) == DPS_ROLE_ESP)
 		dps_discovery_judge_esp(self, candidate);
-	else if (role_of(candidate) == DPS_ROLE_XBOOTLDR)
+	else if (dps_discovery_role_of(candidate) == DPS_ROLE_XBOOTLDR)
 		dps_discovery_judge_xbootldr(self, candidate);
-	else if (role_of(candidate) == DPS_ROLE_SWAP)
-		judge_swap(self, candidate);
+	else if (dps_discovery_role_of(candidate) == DPS_ROLE_SWAP)
+		dps_discovery_judge_swap(self, candidate);
 	else
-		judge_mount(self, candidate);
+		dps_discovery_judge_mount(self, candidate);
 }
 
 /* The command line and fstab do not leave a partition alone: they say what becomes of it. */
@@ -547,7 +386,13 @@ GPtrArray *
 dps_discover(DpsDisk *disk, const DpsProfile *profile)
 {
 	GPtrArray *candidates = g_ptr_array_new_with_free_func((GDestroyNotify)candidate_free);
-	DpsDiscovery self = { disk, profile, candidates };
+	g_autoptr(GPtrArray) no_fstab = dps_fstab_new();
+	DpsProfile own = *profile;
+	DpsDiscovery self = { .disk = disk, .profile = &own, .candidates = candidates };
+
+	/* From 255 on nobody reads it then (fstab_enabled_full() of fstab-util.c). */
+	if (own.version >= 255 && own.cmdline->fstab == DPS_CMDLINE_NO)
+		own.fstab = no_fstab;
 
 	for (guint i = 0; i < dps_disk_get_n_partitions(disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(disk, i);
@@ -562,14 +407,21 @@ dps_discover(DpsDisk *disk, const DpsProfile *profile)
 		judge_entry(&self, candidate);
 		candidate->is_eligible = !candidate->reason;
 	}
+	find_slots(&self);
+	dps_discovery_find_backing(&self);
+	dps_discovery_dissect(&self);
 	for (guint i = 0; i < candidates->len; i++)
 		judge_slot(&self, candidates->pdata[i]);
 	for (guint i = 0; i < candidates->len; i++) {
 		DpsCandidate *candidate = candidates->pdata[i];
 
-		judge_use(&self, candidate);
+		/* What is not taken is not looked at again: there can be a thousand of them. */
+		if (!candidate->reason)
+			judge_use(&self, candidate);
 		candidate->use = find_use(candidate);
 	}
+	g_free(self.backing.message);
+	g_free(self.dissection.message);
 	return candidates;
 }
 

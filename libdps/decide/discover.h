@@ -72,10 +72,12 @@ typedef struct {
 	DpsPartition *partition;
 	const char *place; /* "/", "/home", "/efi"; NULL: it has none (swap, hashes, not decided) */
 	DpsUse use;
-	GPtrArray *steps;	  /* (element-type DpsStep): every rule, in order */
+	GPtrArray *steps;	  /* (element-type DpsStep): every rule, in order; where another is
+				   * taken, up to the rule that says so */
 	const DpsStep *reason;	  /* the first that failed; NULL: none did */
 	const DpsStep *uncertain; /* with reason NULL: the first that is not known; NULL: none */
 	gboolean is_eligible;	  /* by itself it could have the slot of its type */
+	gboolean is_probed;	  /* systemd looks for what it holds, whatever its architecture */
 	gboolean is_automount;	  /* mounted when it is asked for */
 	gboolean is_read_only;
 } DpsCandidate;
@@ -95,6 +97,3 @@ const DpsCandidate *dps_discover_find(GPtrArray *candidates, guint partition);
 
 /* Whether systemd 254 and newer mount a file system of this type without being told. */
 gboolean dps_discover_is_allowed(const char *fs_type);
-
-/* Whether it makes systemd refuse every partition of the disk. */
-gboolean dps_discover_spoils_disk(const DpsPartition *partition);

@@ -168,6 +168,8 @@ read_word(DpsCmdline *self, const DpsCmdlineWord *word)
 		self->rw = DPS_CMDLINE_NO;
 	if (is_key(word->key, "systemd.swap"))
 		set_switch(word->value, &self->swap);
+	if (is_key(word->key, "fstab"))
+		set_switch(word->value, &self->fstab);
 	/* "rd." words are for the initrd only; there both set the same switch. */
 	if (is_key(word->key, "systemd.gpt_auto"))
 		set_switch(word->value, &self->gpt_auto);
@@ -215,6 +217,7 @@ dps_cmdline_parse(const char *text, DpsCmdline *out)
 		.rd_gpt_auto = DPS_CMDLINE_UNSET,
 		.rw = DPS_CMDLINE_UNSET,
 		.swap = DPS_CMDLINE_UNSET,
+		.fstab = DPS_CMDLINE_UNSET,
 	};
 
 	/* White space first: a newline separates words, other control characters are no text. */

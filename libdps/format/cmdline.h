@@ -42,6 +42,7 @@ typedef struct {
 	DpsCmdlineSwitch rd_gpt_auto; /* what counts in the initrd: the last of the two */
 	DpsCmdlineSwitch rw;	      /* the last of rw (YES) and ro (NO) */
 	DpsCmdlineSwitch swap;	      /* systemd.swap */
+	DpsCmdlineSwitch fstab;	      /* fstab: whether it is read */
 	char *init;		      /* init= */
 } DpsCmdline;
 

@@ -153,6 +153,24 @@ dps_arch_from_pe_machine(uint16_t machine)
 	return DPS_ARCH_NONE;
 }
 
+/* Source: ARCHITECTURE_SECONDARY of systemd's architecture.h; the specification has no ppc-le. */
+DpsArch
+dps_arch_get_secondary(DpsArch arch)
+{
+	switch (arch) {
+	case DPS_ARCH_X86_64:
+		return DPS_ARCH_X86;
+	case DPS_ARCH_AARCH64:
+		return DPS_ARCH_ARM;
+	case DPS_ARCH_PPC64:
+		return DPS_ARCH_PPC;
+	case DPS_ARCH_S390X:
+		return DPS_ARCH_S390;
+	default:
+		return DPS_ARCH_NONE;
+	}
+}
+
 DpsArch
 dps_arch_get_native(void)
 {

@@ -16,3 +16,6 @@ DpsArch dps_arch_from_elf(uint8_t class, uint8_t data, uint16_t machine);
 
 /* Returns: the architecture of a PE image's Machine, %DPS_ARCH_NONE when it is none */
 DpsArch dps_arch_from_pe_machine(uint16_t machine);
+
+/* Returns: the architecture that systemd takes second on machines of @arch, %DPS_ARCH_NONE: none */
+DpsArch dps_arch_get_secondary(DpsArch arch);

@@ -525,6 +525,26 @@ unquote(const char *value)
 	return g_strdup(value);
 }
 
+static gboolean
+is_same_value(const char *has, const char *value, gboolean fold_case)
+{
+	return has && (fold_case ? g_ascii_strcasecmp(has, value) : strcmp(has, value)) == 0;
+}
+
+gboolean
+dps_partition_has_tag(DpsPartition *partition, const char *tag)
+{
+	for (guint i = 0; i < G_N_ELEMENTS(tags); i++) {
+		g_autofree char *value = NULL;
+
+		if (!g_str_has_prefix(tag, tags[i].prefix))
+			continue;
+		value = unquote(tag + strlen(tags[i].prefix));
+		return is_same_value(tags[i].get_value(partition), value, tags[i].fold_case);
+	}
+	return FALSE;
+}
+
 static DpsPartition *
 find_by_value(DpsDisk *disk, const char *spec, GetValue get_value, const char *value,
 	      gboolean fold_case, GError **error)
@@ -535,9 +555,8 @@ find_by_value(DpsDisk *disk, const char *spec, GetValue get_value, const char *v
 
 	for (guint i = 0; i < disk->now->partitions->len; i++) {
 		DpsPartition *partition = g_ptr_array_index(disk->now->partitions, i);
-		const char *has = get_value(partition);
 
-		if (!has || (fold_case ? g_ascii_strcasecmp(has, value) : strcmp(has, value)) != 0)
+		if (!is_same_value(get_value(partition), value, fold_case))
 			continue;
 		found = partition;
 		n++;

@@ -32,3 +32,6 @@ const char *dps_disk_get_table_problem(DpsDisk *disk);
  * Returns: whether @backing is on @disk
  */
 gboolean dps_disk_find_backing(DpsDisk *disk, const DpsBacking *backing, DpsPartition **partition);
+
+/* Whether the partition has what "LABEL=", "UUID=", "PARTLABEL=" or "PARTUUID=" says. */
+gboolean dps_partition_has_tag(DpsPartition *partition, const char *tag);

@@ -249,6 +249,38 @@ def test_esp_multiple_silent_when_hidden(tmp_path):
     assert "esp-multiple" not in codes(check(image))
 
 
+@pytest.mark.parametrize(("more", "severity"), [
+    ({}, "error"), ({"attrs": "GUID:63"}, "warning"), ({"type": "773f91ef-66d4-49b5-bd83-d683bf40ad16"}, "warning"),
+])  # fmt: skip
+def test_fs_ambiguous_where_systemd_looks(tmp_path, more, severity):
+    """Two signatures lose the whole disk where systemd looks for a file system, and nothing elsewhere."""
+    home = Partition(**{"size": 16, "type": "933ac7e1-2eb4-4f13-b844-0e14e2aef915", "content": "ext4", **more})
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(), home])
+    xfs = makedisk.make(tmp_path / "xfs.raw", [Partition(size=320, content="xfs")])
+    with open(image, "r+b") as file, open(xfs, "rb") as other:
+        other.seek(makedisk.MIB)
+        file.seek((1 + 34 + 32) * makedisk.MIB)
+        file.write(other.read(512))
+    found = check(image)
+    assert only(found, "fs-ambiguous")["severity"] == severity
+    assert severity == "error" or "error" not in [finding["severity"] for finding in found]
+
+
+def test_many_of_everything(tmp_path):
+    """As many ESPs, lines of fstab and command lines as are read: each is not held against each, in
+    the time that a reader has."""
+    entries = {f"loader/entries/{n}.conf": f"title {n}\nlinux /linux\noptions root=/dev/sda{n}\n" for n in range(32)}
+    fstab = "".join(f"UUID={n:08x}-1111-4222-8333-444444444444 /m{n} ext4 nofail 0 0\n" for n in range(4096))
+    image = makedisk.make(tmp_path / "d.raw", [esp(files={**UKI, "linux": "", **entries}), root(files={**makedisk.TREE, "etc/fstab": fstab})], gap=18)
+    old = json.loads(makedisk.run("sfdisk", "--json", image))["partitiontable"]["partitions"]
+    first = (old[-1]["start"] + old[-1]["size"]) // 8 * 8 + 8
+    lines = [f"start={part['start']}, size={part['size']}, type={part['type']}" for part in old]
+    lines += [f"start={first + n * 8}, size=8, type={makedisk.ESP}" for n in range(1022)]
+    makedisk.run("sfdisk", "--quiet", "--wipe=never", "--wipe-partitions=never", image,
+                 input="label: gpt\ntable-length: 1024\n" + "\n".join(lines) + "\n")
+    assert "esp-multiple" in codes(check(image))
+
+
 # --- Root ---
 
 
@@ -427,7 +459,7 @@ def test_image_mode_is_a_system(tmp_path, content):
     var = Partition(size=2, type="4d21b016-b534-45c2-a9fb-5c16e091fd2d", content="ext4")
     image = makedisk.make(tmp_path / "d.raw", [esp(files=LOADER), root(files=files, type=makedisk.GENERIC, **more), var])
     found = check(image)
-    assert "root:x86_64=2" in only(found, "root-missing")["hint"]
+    assert "root=2`" in only(found, "root-missing")["hint"]
     assert "24e43059-9734-49cd-a32e-bcae30d648ed" in only(found, "var-partuuid-mismatch")["message"]
     assert not [finding for finding in found if finding["code"] == "not-judged"]
     plan = dps_tag("plan", image)
