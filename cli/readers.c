@@ -128,18 +128,13 @@ take_places(int answer, int last_words)
 	       sandbox_close_from(STDERR_FILENO + 1);
 }
 
-G_GNUC_NORETURN static void
-be_the_reader(const Run *run, const Reader *self, pid_t parent, int answer, int last_words)
+static void
+read_and_answer(const Run *run, const Reader *self)
 {
 	g_autoptr(GError) error = NULL;
 	g_autoptr(Facts) facts = NULL;
 	g_autoptr(Failure) failure = NULL;
 	g_autoptr(GBytes) bytes = NULL;
-
-	/* Who asked may be gone before that was said. */
-	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
-	    !take_places(answer, last_words))
-		_exit(STATUS_FAILED);
 
 	if (self->reading->is_confined && !sandbox_enter(self->reading->path))
 		g_set_error(&error, DPS_ERROR, DPS_ERROR_PERMISSION,
@@ -154,6 +149,17 @@ be_the_reader(const Run *run, const Reader *self, pid_t parent, int answer, int 
 	__lsan_do_leak_check(); /* which _exit() does not; who leaks dies without an answer */
 #endif
 	write_answer(bytes);
+}
+
+G_GNUC_NORETURN static void
+be_the_reader(const Run *run, const Reader *self, pid_t parent, int answer, int last_words)
+{
+	/* Who asked may be gone before that was said. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent ||
+	    !take_places(answer, last_words))
+		_exit(STATUS_FAILED);
+
+	read_and_answer(run, self);
 	_exit(STATUS_OK);
 }
 

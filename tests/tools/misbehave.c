@@ -78,6 +78,19 @@ nap(void)
 	sleep(2);
 }
 
+/* Compilers see these two as well. */
+static void *(*volatile get_block)(size_t) = malloc;
+
+/* A block that nobody has any more. */
+static void
+lose(void)
+{
+	void *volatile block = get_block(1000);
+
+	block = NULL;
+	(void)block;
+}
+
 static void
 hang_up(void)
 {
@@ -135,6 +148,17 @@ tell(const char *words)
 		_exit(0);
 }
 
+/* A byte that nobody has set. */
+static void
+use(void)
+{
+	char *block = get_block(1000);
+
+	if (block && block[500] == 'x')
+		tell("by chance");
+	free(block);
+}
+
 /* Past the pipe: at what the caller reads, shows and writes. */
 __attribute__((noreturn)) static void
 reach(void)
@@ -160,7 +184,7 @@ static const struct {
 	{ "crash", crash }, { "overflow", overflow }, { "abort", abort }, { "spin", spin },
 	{ "eat", eat },	    { "hang", hang },	      { "nap", nap },	  { "hang-up", hang_up },
 	{ "leave", leave }, { "garble", garble },     { "flood", flood }, { "paint", paint },
-	{ "reach", reach },
+	{ "reach", reach }, { "lose", lose },	      { "use", use },
 };
 
 static void
