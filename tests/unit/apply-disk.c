@@ -193,3 +193,19 @@ change_backup(Fixture *self, const char *from, const char *to)
 	other = g_strjoinv(to, parts);
 	g_assert_true(g_file_set_contents(self->backup, other, -1, NULL));
 }
+
+gboolean
+has_backup(Fixture *self)
+{
+	return g_file_test(self->backup, G_FILE_TEST_EXISTS);
+}
+
+guint
+count(const char *text, const char *part)
+{
+	guint n = 0;
+
+	for (; (text = strstr(text, part)); text += strlen(part))
+		n++;
+	return n;
+}

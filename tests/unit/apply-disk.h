@@ -38,6 +38,11 @@ DpsDisk *open_disk(Fixture *self);
 DpsPlan *make_plan(DpsDisk *disk);
 gboolean apply(Fixture *self, const char *backup, GError **error);
 
+gboolean has_backup(Fixture *self);
+
+/* How often @part is in @text. */
+guint count(const char *text, const char *part);
+
 DpsPlan *make_undo(Fixture *self, DpsDisk *disk, GError **error);
 gboolean undo(Fixture *self, GError **error);
 

@@ -12,12 +12,6 @@
 
 /* Another program, which takes no lock, at the worst moments. */
 
-static gboolean
-has_backup(Fixture *self)
-{
-	return g_file_test(self->backup, G_FILE_TEST_EXISTS);
-}
-
 static void
 rename_by_another(void *data)
 {
@@ -65,24 +59,6 @@ test_changed(Fixture *self, gconstpointer data)
 	}
 }
 
-/* Behind the comparison of the table, when the backup is being written: the sector that is about to
- * be written is compared again. */
-static void
-test_changed_late(Fixture *self, gconstpointer data)
-{
-	g_autoptr(GError) error = NULL;
-
-	fault_set_event("flush /", 1, rename_by_another, self);
-	g_assert_false(apply(self, self->backup, &error));
-	g_assert_true(fault_clear());
-	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
-	/* Theirs is no table of ours that was cut off: it is not put back, and that is no trouble.
-	 */
-	g_assert_true(g_str_has_prefix(error->message, "nothing was changed: "));
-	assert_disk(self, "1 11111111 0 XFI; 2 12121212 0 root; default 5; 4 14141414 0 -; half");
-	g_assert_false(has_backup(self));
-}
-
 /* As other tools do it: both copies, whatever is there. */
 static void
 put_their_table(void *data)
@@ -94,6 +70,54 @@ put_their_table(void *data)
 	close(fd);
 }
 #define THEIRS "4 14141499 0 -; whole"
+
+/* When the table is compared, the cache may hold what was on the disk a while ago. */
+static void
+test_changed_in_the_cache(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *calls = NULL;
+	g_autoptr(DpsDisk) disk = open_disk(self);
+	g_autoptr(DpsPlan) plan = make_plan(disk);
+
+	g_assert_true(dps_plan_prepare(plan, &error));
+	fault_start_log();
+	fault_set_event("advise", 1, put_their_table, self);
+	g_assert_false(dps_plan_apply(plan, self->backup, &error));
+	g_assert_true(fault_clear());
+	calls = fault_stop_log();
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	g_assert_nonnull(strstr(error->message, "the partition table was changed since"));
+	g_assert_cmpstr(calls, ==, "");
+}
+
+/* Behind the comparison of the table, when the backup is being written: the sector that is about to
+ * be written is compared again. */
+static void
+test_changed_late(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+
+	fault_set_event("flush /", 1, put_their_table, self);
+	g_assert_false(apply(self, self->backup, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	g_assert_true(g_str_has_prefix(error->message, "nothing was changed: "));
+	assert_disk(self, "1 11111111 0 EFI; 2 12121212 0 root; default 5; " THEIRS);
+	g_assert_false(has_backup(self));
+	g_clear_error(&error);
+
+	put_disk(self);
+	fault_set_event("flush /", 1, rename_by_another, self);
+	g_assert_false(apply(self, self->backup, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	/* Theirs is no table of ours that was cut off: it is not put back, and that is no trouble.
+	 */
+	g_assert_true(g_str_has_prefix(error->message, "nothing was changed: "));
+	assert_disk(self, "1 11111111 0 XFI; 2 12121212 0 root; default 5; 4 14141414 0 -; half");
+	g_assert_false(has_backup(self));
+}
 
 /*
  * Behind our last comparison of what was written nothing looks at the bytes again, but the table
@@ -230,6 +254,7 @@ main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 #define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
 	ADD("/apply-others/changed", test_changed);
+	ADD("/apply-others/changed-in-the-cache", test_changed_in_the_cache);
 	ADD("/apply-others/changed-late", test_changed_late);
 	ADD("/apply-others/changed-at-each-read", test_changed_at_each_read);
 	ADD("/apply-others/read-again", test_read_again);

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dps/check.h>
+#include "apply-disk.h"
+#include "fault.h"
+#include "ground/error.h"
+#include "made-up-system.h"
+
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Where the backup of a run goes, and which older one is of the same job. */
+
+/* An older backup of the same run is kept also when this run fails; another one is not ours. */
+static void
+test_older_backup(Fixture *self, gconstpointer data)
+{
+	g_autoptr(DpsDisk) disk = open_disk(self);
+	g_autoptr(DpsPlan) plan = make_plan(disk);
+	g_autoptr(GError) error = NULL;
+	g_autofree char *text = NULL, *kept = NULL;
+	static const char *const spoilt[][2] = {
+		{ "d1d1d1d1-d1d1", "d2d1d1d1-d1d1" }, /* of another disk */
+		{ "\"partition\": 4", "\"partition\": 3" },
+		{ "a4a4a4a4", "a5a4a4a4" }, /* of another partition */
+		{ "12121212", "12121213" }, /* from what it never was */
+		{ "933ac7e1", "933ac7e2" }, /* to something else */
+		{ "\"start\": 256000", "\"start\": 256512" },
+		{ "\"kind\": \"flags\"", "\"kind\": \"name\"" },
+	};
+
+	g_assert_true(dps_plan_prepare(plan, &error));
+	text = dps_backup_write(plan, "2026-01-01T00:00:00Z");
+	g_clear_pointer(&plan, dps_plan_unref);
+	g_clear_pointer(&disk, dps_disk_unref);
+
+	for (guint i = 0; i < G_N_ELEMENTS(spoilt); i++) {
+		g_auto(GStrv) parts = g_strsplit(text, spoilt[i][0], -1);
+		g_autofree char *other = g_strjoinv(spoilt[i][1], parts);
+		g_autoptr(GError) refused = NULL;
+
+		g_test_message("%s", spoilt[i][0]);
+		g_assert_cmpuint(g_strv_length(parts), >, 1);
+		g_assert_true(g_file_set_contents(self->backup, other, -1, NULL));
+		g_assert_cmpint(g_chmod(self->backup, 0600), ==, 0);
+		g_assert_false(apply(self, self->backup, &refused));
+		g_assert_error(refused, DPS_ERROR, DPS_ERROR_REFUSED);
+		g_assert_nonnull(strstr(refused->message, "nothing was changed"));
+		assert_disk(self, OLD);
+	}
+
+	g_assert_true(g_file_set_contents(self->backup, text, -1, NULL));
+	g_assert_cmpint(g_chmod(self->backup, 0600), ==, 0);
+	fault_set("flush disk.raw", 1, EIO);
+	g_assert_false(apply(self, self->backup, &error));
+	g_assert_true(fault_clear());
+	g_assert_nonnull(strstr(error->message, "nothing was changed"));
+	g_clear_error(&error);
+	g_assert_true(g_file_get_contents(self->backup, &kept, NULL, NULL));
+	g_assert_cmpstr(kept, ==, text);
+
+	/* It may not have reached the medium: nothing is begun before it has. */
+	fault_set("flush backup.json", 1, EIO);
+	g_assert_false(apply(self, self->backup, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+	g_assert_nonnull(strstr(error->message, "nothing was changed"));
+	g_clear_error(&error);
+	assert_disk(self, OLD);
+	g_assert_true(has_backup(self));
+
+	g_assert_true(apply(self, self->backup, &error));
+	g_assert_no_error(error);
+	assert_disk(self, NEW);
+}
+
+/* A copy of the disk has its identifier, and what was kept of the disk is not of the copy. */
+static void
+test_backup_of_a_copy(Fixture *self, gconstpointer data)
+{
+	g_autofree char *original = g_build_filename(self->dir, "original.raw", NULL);
+	g_autofree char *link = g_build_filename(self->dir, "link.raw", NULL);
+	g_autoptr(GError) error = NULL;
+
+	g_assert_true(apply(self, self->backup, &error));
+	g_assert_no_error(error);
+	g_assert_cmpint(g_rename(self->path, original), ==, 0);
+	put_disk(self);
+	change_backup(self, self->path, original);
+	g_assert_false(apply(self, self->backup, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+	g_assert_nonnull(strstr(error->message, "is there already"));
+	g_clear_error(&error);
+	assert_disk(self, OLD);
+
+	/* The same disk by another name. */
+	g_assert_cmpint(symlink(self->path, link), ==, 0);
+	change_backup(self, original, link);
+	g_assert_true(apply(self, self->backup, &error));
+	g_assert_no_error(error);
+	assert_disk(self, NEW);
+	g_assert_cmpint(g_unlink(link), ==, 0);
+	g_assert_cmpint(g_unlink(original), ==, 0);
+}
+
+/* Runs are of the same job when all of it is in the file, and the rest of it is still to be done.
+ */
+static void
+test_backup_of_another_job(Fixture *self, gconstpointer data)
+{
+	static const guint removed[] = { 1, 4 };
+
+	for (guint i = 0; i < G_N_ELEMENTS(removed); i++) {
+		g_autoptr(DpsDisk) disk = NULL;
+		g_autoptr(DpsPlan) part = NULL, whole = NULL;
+		g_autoptr(GError) error = NULL;
+		g_autofree char *text = NULL;
+
+		/* By hand, or by a run of its own: the backup of all would take it back too. */
+		put_disk(self);
+		disk = open_disk(self);
+		whole = make_plan(disk);
+		g_assert_true(dps_plan_prepare(whole, &error));
+		text = dps_backup_write(whole, "2026-01-01T00:00:00Z");
+		g_assert_true(g_file_set_contents(self->backup, text, -1, NULL));
+		g_assert_cmpint(g_chmod(self->backup, 0600), ==, 0);
+		part = dps_plan_new(disk, NULL, &error);
+		g_assert_true(dps_plan_assign(part, i == 0 ? DPS_ROLE_ESP : DPS_ROLE_HOME,
+					      DPS_ARCH_NONE, removed[i], 0, 0, &error));
+		g_assert_true(dps_plan_apply(part, "none", &error));
+		g_clear_pointer(&part, dps_plan_unref);
+		g_clear_pointer(&whole, dps_plan_unref);
+		g_clear_pointer(&disk, dps_disk_unref);
+		g_assert_false(apply(self, self->backup, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+		g_clear_error(&error);
+
+		/* One of a smaller job would not take all of this one back. */
+		put_disk(self);
+		g_unlink(self->backup);
+		disk = open_disk(self);
+		part = dps_plan_new(disk, NULL, &error);
+		g_assert_true(dps_plan_assign(part, i == 0 ? DPS_ROLE_ESP : DPS_ROLE_HOME,
+					      DPS_ARCH_NONE, removed[i], 0, 0, &error));
+		g_assert_true(dps_plan_prepare(part, &error));
+		g_clear_pointer(&text, g_free);
+		text = dps_backup_write(part, "2026-01-01T00:00:00Z");
+		g_assert_true(g_file_set_contents(self->backup, text, -1, NULL));
+		g_assert_cmpint(g_chmod(self->backup, 0600), ==, 0);
+		g_clear_pointer(&part, dps_plan_unref);
+		g_clear_pointer(&disk, dps_disk_unref);
+		g_assert_false(apply(self, self->backup, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+		assert_disk(self, OLD);
+	}
+}
+
+static gboolean
+has_finding(DpsPlan *plan, const char *code)
+{
+	GPtrArray *findings = dps_plan_get_findings(plan);
+
+	for (guint i = 0; i < findings->len; i++)
+		if (g_str_equal(dps_finding_get_code(findings->pdata[i]), code))
+			return TRUE;
+	return FALSE;
+}
+
+/* A disk that seems to be a device, and the tree that was installed on it. */
+static gboolean
+apply_to_device(Fixture *self, const char *root, gboolean cut_off, char **backup, GError **error)
+{
+	g_autoptr(DpsTree) tree = dps_tree_open(root, error);
+	g_autoptr(DpsDisk) disk = NULL;
+	g_autoptr(DpsPlan) plan = NULL;
+	gboolean good;
+
+	g_assert_no_error(*error);
+	fault_set_device(self->path);
+	disk = open_disk(self);
+	plan = dps_plan_new(disk, tree, error);
+	g_assert_no_error(*error);
+	dps_plan_set_arch(plan, DPS_ARCH_X86_64);
+	g_assert_true(dps_plan_assign(plan, DPS_ROLE_ESP, DPS_ARCH_NONE, 1, 0, 0, error));
+	g_assert_true(dps_plan_assign(plan, DPS_ROLE_HOME, DPS_ARCH_NONE, 4, 0, 0, error));
+	if (cut_off)
+		fault_set_from("write disk.raw", 4, EIO);
+	good = dps_plan_apply(plan, NULL, error);
+	*backup = g_strdup(dps_plan_get_backup(plan));
+	/* The kernel has no such partitions, whose records there could be. */
+	if (good && dps_plan_get_changes(plan)->len >= 2)
+		g_assert_cmpint(has_finding(plan, "udev-not-updated"), ==,
+				access("/run/udev/control", F_OK) != 0);
+	fault_clear();
+	return good;
+}
+
+static guint
+count_names(const char *path)
+{
+	g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+	guint n = 0;
+
+	while (dir && g_dir_read_name(dir))
+		n++;
+	return n;
+}
+
+/* Nobody said where: into the tree, named by disk and time; a run that was cut off left one. */
+static void
+test_default_place(Fixture *self, gconstpointer data)
+{
+	g_autofree char *root = g_dir_make_tmp("dps-root-XXXXXX", NULL);
+	g_autofree char *place = g_build_filename(root, "var/lib/libdps", NULL);
+	g_autofree char *lib = g_build_filename(root, "var/lib", NULL);
+	g_autofree char *backup = NULL, *again = NULL, *name = NULL;
+	g_autoptr(GError) error = NULL;
+	g_autoptr(DpsBackup) read = NULL;
+	struct stat st;
+
+	g_assert_true(apply_to_device(self, root, FALSE, &backup, &error));
+	g_assert_no_error(error);
+	g_assert_true(g_str_has_prefix(backup, place));
+	name = g_path_get_basename(backup);
+	g_assert_true(g_str_has_prefix(name, "d1d1d1d1-d1d1-d1d1-d1d1-d1d1d1d1d1d1-"));
+	g_assert_true(g_str_has_suffix(name, ".json"));
+	g_assert_cmpint(stat(backup, &st), ==, 0);
+	g_assert_cmpuint(st.st_mode & 0777, ==, 0600);
+	read = dps_backup_open(backup, &error);
+	g_assert_no_error(error);
+	g_assert_cmpuint(count_names(place), ==, 1);
+
+	/* There is nothing more to do, and nothing to keep. */
+	g_assert_true(apply_to_device(self, root, FALSE, &again, &error));
+	g_assert_no_error(error);
+	g_assert_null(again);
+	g_assert_cmpuint(count_names(place), ==, 1);
+	g_assert_cmpint(g_unlink(backup), ==, 0);
+	g_clear_pointer(&backup, g_free);
+
+	/* The run that finishes it goes on with the backup of the first. */
+	put_disk(self);
+	g_assert_false(apply_to_device(self, root, TRUE, &backup, &error));
+	g_assert_nonnull(strstr(error->message, "dps-tag undo "));
+	g_clear_error(&error);
+	g_assert_cmpuint(count_names(place), ==, 1);
+	g_assert_true(apply_to_device(self, root, FALSE, &again, &error));
+	g_assert_no_error(error);
+	g_assert_cmpuint(count_names(place), ==, 1);
+	g_assert_true(g_str_has_prefix(again, place));
+	g_assert_cmpint(g_unlink(again), ==, 0);
+
+	/* There can be no such directory: the tree is named, and nothing is changed. */
+	put_disk(self);
+	made_up_remove(lib);
+	made_up_write(root, "var/lib", "a file");
+	g_clear_pointer(&backup, g_free);
+	g_assert_false(apply_to_device(self, root, FALSE, &backup, &error));
+	g_assert_nonnull(strstr(error->message, "backup: "));
+	g_assert_nonnull(strstr(error->message, root));
+	g_assert_nonnull(strstr(error->message, "nothing was changed"));
+	assert_disk(self, OLD);
+	made_up_remove(root);
+}
+
+int
+main(int argc, char **argv)
+{
+	g_test_init(&argc, &argv, NULL);
+#define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
+	ADD("/apply-backup/older", test_older_backup);
+	ADD("/apply-backup/of-a-copy", test_backup_of_a_copy);
+	ADD("/apply-backup/of-another-job", test_backup_of_another_job);
+	ADD("/apply-backup/default-place", test_default_place);
+#undef ADD
+	return g_test_run();
+}
