@@ -48,9 +48,12 @@ static int
 make_dirs(int fd, const char *path, gsize length, GError **error)
 {
 	g_auto(GStrv) names = g_strsplit(path + length, "/", -1);
+	guint last = g_strv_length(names);
 
-	for (guint i = 0; names[i]; i++) {
-		mode_t mode = names[i + 1] ? 0755 : 0700;
+	while (last > 0 && names[last - 1][0] == '\0')
+		last--;
+	for (guint i = 0; i < last; i++) {
+		mode_t mode = i + 1 < last ? 0755 : 0700;
 		int below;
 
 		if (names[i][0] == '\0')

@@ -318,7 +318,7 @@ test_directories(Fixture *self, gconstpointer data)
 	close(fd);
 
 	fault_start_log();
-	fd = dps_save_open_dir(tree, "/srv/backup", TRUE, &error);
+	fd = dps_save_open_dir(tree, "/srv//backup//", TRUE, &error);
 	in_tree = fault_stop_log();
 	g_assert_no_error(error);
 	close(fd);
