@@ -90,22 +90,15 @@ def make_partitions(directory: pathlib.Path) -> list[makedisk.Partition]:
 @contextlib.contextmanager
 def attached(image: pathlib.Path):
     """The image as a disk with partitions, and root and /boot mounted: what %post of a kickstart sees."""
-    loop = makedisk.run("losetup", "--find", "--show", image).strip()
     tree = tempfile.mkdtemp(prefix="dps-demo-tree-")
-    mounts: list[str] = []
-    try:
-        makedisk.run("partx", "--add", loop)
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.rmdir, tree)
+        loop = stack.enter_context(makedisk.loop_with_partitions(image))
         for options, device, place in (("subvol=root", f"{loop}p3", tree), ("ro", f"{loop}p2", f"{tree}/boot")):
             os.makedirs(place, exist_ok=True)
             makedisk.run("mount", "-o", options, device, place)
-            mounts.append(place)
+            stack.callback(makedisk.umount, place)
         yield loop, tree
-    finally:
-        for place in reversed(mounts):
-            makedisk.umount(place)
-        subprocess.run(["partx", "--delete", loop], env=makedisk.path_of_tools(), capture_output=True, check=False)
-        makedisk.run("losetup", "--detach", loop)
-        os.rmdir(tree)
 
 
 def demo_as_root(dps_tag: pathlib.Path, image: pathlib.Path) -> None:

@@ -85,17 +85,6 @@ tmpfs /tmp tmpfs defaults 0 0
 
 
 @contextlib.contextmanager
-def attached(image: pathlib.Path):
-    loop = makedisk.run("losetup", "--find", "--show", image).strip()
-    try:
-        makedisk.run("partx", "--add", loop)
-        yield loop
-    finally:
-        run("partx", "--delete", loop, code=None)
-        makedisk.run("losetup", "--detach", loop)
-
-
-@contextlib.contextmanager
 def mounted(*places: tuple[str, str, str]):
     """(device, place, options), in order; taken down in reverse."""
     done: list[str] = []
@@ -114,7 +103,7 @@ def mounted(*places: tuple[str, str, str]):
 def installation(tmp_path: pathlib.Path, fstab: str = FSTAB, parts: list[Partition] | None = None):
     image = makedisk.make(tmp_path / "disk.raw", parts or installed(fstab))
     tree = tmp_path / "sysroot"
-    with attached(image) as loop, mounted(
+    with makedisk.loop_with_partitions(image) as loop, mounted(
         (f"{loop}p3", str(tree), "subvol=root"),
         (f"{loop}p3", f"{tree}/home", "subvol=home"),
         (f"{loop}p2", f"{tree}/boot", ""),
@@ -234,7 +223,7 @@ def test_grub_with_relative_path(tmp_path):
              "boot/grub2/grub.cfg": b"menuentry 'Gr\xfc\xdfe' {\n}\n\n  set btrfs_relative_path=\"y\"\n"}
     image = makedisk.make(tmp_path / "disk.raw", installed(files=files))
     tree = tmp_path / "sysroot"
-    with attached(image) as loop, mounted((f"{loop}p3", str(tree), "subvol=root")):
+    with makedisk.loop_with_partitions(image) as loop, mounted((f"{loop}p3", str(tree), "subvol=root")):
         failure = dps_tag("apply", "--root", tree, code=3)
         assert "btrfs_relative_path" in failure["error"]["message"]
         forced = dps_tag("apply", "--root", tree, "--force")
@@ -246,7 +235,7 @@ def test_grub_with_relative_path(tmp_path):
 def test_root_at_the_top_level(tmp_path):
     image = makedisk.make(tmp_path / "disk.raw", installed(subvolumes=()))
     tree = tmp_path / "sysroot"
-    with attached(image) as loop, mounted((f"{loop}p3", str(tree), "")):
+    with makedisk.loop_with_partitions(image) as loop, mounted((f"{loop}p3", str(tree), "")):
         document = dps_tag("apply", "--root", tree)
         assert [change["kind"] for change in document["changes"]] == ["type"]
 
@@ -269,7 +258,7 @@ def test_home_on_another_disk(tmp_path):
     other = makedisk.make(tmp_path / "other.raw", [Partition(size=32, content="ext4")])
     image = makedisk.make(tmp_path / "disk.raw", installed())
     tree = tmp_path / "sysroot"
-    with attached(image) as loop, attached(other) as second, mounted(
+    with makedisk.loop_with_partitions(image) as loop, makedisk.loop_with_partitions(other) as second, mounted(
         (f"{loop}p3", str(tree), "subvol=root"), (f"{second}p1", f"{tree}/home", "")
     ):
         document = dps_tag("apply", "--root", tree)
@@ -286,7 +275,7 @@ def test_plain_root(tmp_path, fs):
     else:
         image = makedisk.make(tmp_path / "disk.raw", [Partition(size=34, content="vfat"), Partition(size=64, content="ext4")])
     tree = tmp_path / "sysroot"
-    with attached(image) as loop:
+    with makedisk.loop_with_partitions(image) as loop:
         if fs == "xfs":
             makedisk.run("mkfs.xfs", "-q", f"{loop}p2")
         with mounted((f"{loop}p2", str(tree), "")):
@@ -299,7 +288,7 @@ def test_plain_root(tmp_path, fs):
 def test_lock_is_respected(tmp_path):
     """Somebody who holds the lock is named, and the disk stays as it is."""
     image = makedisk.make(tmp_path / "disk.raw", installed())
-    with attached(image) as loop:
+    with makedisk.loop_with_partitions(image) as loop:
         holder = subprocess.Popen(["flock", "-x", loop, "sleep", "30"])
         try:
             run("sh", "-c", f"for i in $(seq 50); do flock -n -x {loop} true || exit 0; sleep 0.1; done; exit 1")

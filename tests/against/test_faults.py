@@ -127,46 +127,19 @@ def inside(number: int, *command: object) -> Callable:
 
 def overlap(path: pathlib.Path) -> None:
     """The last partition's first sector moved into the one before it, in both copies."""
-    import zlib
 
-    with open(path, "r+b") as file:
-        size = path.stat().st_size
-        for header_at in (512, size - 512):
-            file.seek(header_at)
-            header = bytearray(file.read(512))
-            entries_at = struct.unpack_from("<Q", header, 72)[0] * 512
-            file.seek(entries_at)
-            entries = bytearray(file.read(128 * 128))
-            first = struct.unpack_from("<Q", entries, 2 * 128 + 32)[0]
-            struct.pack_into("<Q", entries, 2 * 128 + 32, first - 2048)
-            struct.pack_into("<I", header, 88, zlib.crc32(entries))
-            struct.pack_into("<I", header, 16, 0)
-            struct.pack_into("<I", header, 16, zlib.crc32(bytes(header[:92])))
-            file.seek(entries_at)
-            file.write(entries)
-            file.seek(header_at)
-            file.write(header)
+    def change(entries: bytearray) -> None:
+        first = struct.unpack_from("<Q", entries, 2 * 128 + 32)[0]
+        struct.pack_into("<Q", entries, 2 * 128 + 32, first - 2048)
+
+    makedisk.edit_table(path, change)
 
 
 def null_partuuid(path: pathlib.Path) -> None:
-    import zlib
+    def change(entries: bytearray) -> None:
+        entries[2 * 128 + 16 : 2 * 128 + 32] = bytes(16)
 
-    with open(path, "r+b") as file:
-        size = path.stat().st_size
-        for header_at in (512, size - 512):
-            file.seek(header_at)
-            header = bytearray(file.read(512))
-            entries_at = struct.unpack_from("<Q", header, 72)[0] * 512
-            file.seek(entries_at)
-            entries = bytearray(file.read(128 * 128))
-            entries[2 * 128 + 16 : 2 * 128 + 32] = bytes(16)
-            struct.pack_into("<I", header, 88, zlib.crc32(entries))
-            struct.pack_into("<I", header, 16, 0)
-            struct.pack_into("<I", header, 16, zlib.crc32(bytes(header[:92])))
-            file.seek(entries_at)
-            file.write(entries)
-            file.seek(header_at)
-            file.write(header)
+    makedisk.edit_table(path, change)
 
 
 def var_uuid() -> str:

@@ -7,7 +7,6 @@ by sfdisk, mkfs and friends (makedisk), and faults are planted with sgdisk or by
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import pathlib
@@ -609,23 +608,12 @@ def test_btrfs_default_unseen_silent(tmp_path):
     assert "btrfs-default-unseen" not in codes(plan(sound(tmp_path), "root:x86_64=2"))
 
 
-@contextlib.contextmanager
-def attached(image: pathlib.Path):
-    loop = makedisk.run("losetup", "--find", "--show", image).strip()
-    try:
-        makedisk.run("partx", "--add", loop)
-        yield loop
-    finally:
-        subprocess.run(["partx", "--delete", loop], env=makedisk.path_of_tools(), capture_output=True, check=False)
-        makedisk.run("losetup", "--detach", loop)
-
-
 @needs_mounts
 def test_udev_not_updated_fires(tmp_path):
     if os.path.exists("/run/udev/control"):
         pytest.skip("SKIP: udev runs here")
     image = makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC)])
-    with attached(image) as loop:
+    with makedisk.loop_with_partitions(image) as loop:
         document = dps_tag("apply", loop, "root:x86_64=2", "--backup", "none")
     assert "udev-not-updated" in codes(document["findings"])
 
@@ -635,7 +623,7 @@ def test_udev_not_updated_is_in_the_text(tmp_path):
     if os.path.exists("/run/udev/control"):
         pytest.skip("SKIP: udev runs here")
     image = makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC)])
-    with attached(image) as loop:
+    with makedisk.loop_with_partitions(image) as loop:
         done = subprocess.run([DPS_TAG, "apply", loop, "root:x86_64=2", "--backup", "none", "--no-check"],
                               capture_output=True, text=True, env=makedisk.path_of_tools(), check=True)
     assert "udev-not-updated" in done.stdout

@@ -103,17 +103,7 @@ class Disk:
             return file.read(size)
 
     def edit_table(self, change: Callable[[bytearray], None]) -> None:
-        """Changes the entries of both copies, with good checksums."""
-        for header_at in (512, self.path.stat().st_size - 512):
-            header = bytearray(self.read(header_at, 512))
-            entries_at = struct.unpack_from("<Q", header, 72)[0] * 512
-            entries = bytearray(self.read(entries_at, 128 * 128))
-            change(entries)
-            struct.pack_into("<I", header, 88, zlib.crc32(entries))
-            struct.pack_into("<I", header, 16, 0)
-            struct.pack_into("<I", header, 16, zlib.crc32(bytes(header[:92])))
-            self.write(entries_at, bytes(entries))
-            self.write(header_at, bytes(header))
+        makedisk.edit_table(self.path, change)
 
     def numbers(self) -> list[int]:
         return sorted(part.number or place for place, part in enumerate(self.recipe.partitions, 1))

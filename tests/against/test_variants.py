@@ -12,7 +12,6 @@ import dataclasses
 import pathlib
 import struct
 import sys
-import zlib
 from collections.abc import Callable
 
 import pytest
@@ -22,8 +21,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "data"))
 import makedisk
 import makepe
 from makedisk import MIB, Partition
-from test_faults import (BIOS_BOOT, HOME, LOADER, LUKS_ROOT, SHIM, SWAP, TREE, TYPE1, UKI, Disk, check, errors, ext4, fs_uuid, fstab, mend,
-                         sgdisk, with_root, write_at)
+from test_faults import (HOME, LOADER, LUKS_ROOT, SHIM, SWAP, TREE, TYPE1, UKI, Disk, check, errors, ext4, fs_uuid, fstab, mend,
+                         with_root, write_at)
 
 
 @dataclasses.dataclass
@@ -41,26 +40,12 @@ class Row:
 def edit_entry(number: int, change: Callable[[bytearray], None]) -> Callable:
     """Changes the 128 bytes of an entry in both copies of the table, with good checksums."""
 
-    def after(path: pathlib.Path) -> None:
-        with open(path, "r+b") as file:
-            for header_at in (512, path.stat().st_size - 512):
-                file.seek(header_at)
-                header = bytearray(file.read(512))
-                entries_at = struct.unpack_from("<Q", header, 72)[0] * 512
-                file.seek(entries_at)
-                entries = bytearray(file.read(128 * 128))
-                entry = entries[(number - 1) * 128 : number * 128]
-                change(entry)
-                entries[(number - 1) * 128 : number * 128] = entry
-                struct.pack_into("<I", header, 88, zlib.crc32(entries))
-                struct.pack_into("<I", header, 16, 0)
-                struct.pack_into("<I", header, 16, zlib.crc32(bytes(header[:92])))
-                file.seek(entries_at)
-                file.write(entries)
-                file.seek(header_at)
-                file.write(header)
+    def change_one(entries: bytearray) -> None:
+        entry = entries[(number - 1) * 128 : number * 128]
+        change(entry)
+        entries[(number - 1) * 128 : number * 128] = entry
 
-    return after
+    return lambda path: makedisk.edit_table(path, change_one)
 
 
 def move(number: int, first: int, last: int) -> Callable:

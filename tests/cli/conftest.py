@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the tests of dps-tag share: how it is called, and how its documents are validated."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -53,6 +54,15 @@ def call(*arguments, env=None, prefix=(), status=None, **more):
     return result
 
 
+def read_terminal(main):
+    """All that is written to a terminal until nobody has it open, when Linux answers EIO."""
+    seen = b""
+    with contextlib.suppress(OSError):
+        while data := os.read(main, 65536):
+            seen += data
+    return seen
+
+
 def call_on_terminal(*arguments, columns=80, lines=0, env=None):
     """Runs dps-tag on a terminal of this size; gives status and what was seen there."""
     main, other = pty.openpty()
@@ -60,15 +70,7 @@ def call_on_terminal(*arguments, columns=80, lines=0, env=None):
     process = subprocess.Popen([DPS_TAG, *map(str, arguments)], env={**ENVIRONMENT, **(env or {})},
                                stdin=other, stdout=other, stderr=other)
     os.close(other)
-    seen = b""
-    while True:
-        try:
-            data = os.read(main, 65536)
-        except OSError:
-            break
-        if not data:
-            break
-        seen += data
+    seen = read_terminal(main)
     os.close(main)
     return Result(process.wait(timeout=60), seen.decode().replace("\r\n", "\n"), "")
 

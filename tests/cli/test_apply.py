@@ -527,11 +527,8 @@ def test_lock_of_the_caller(disk):
 
 @pytest.mark.skipif(not makedisk.can_mount(), reason="loop devices need root")
 def test_an_image_on_a_loop_device(unchanged, failure):
-    loop = makedisk.run("losetup", "--find", "--show", unchanged).strip()
-    try:
+    with makedisk.loop_device(unchanged) as loop:
         failure("apply", unchanged, "home=3", status=3, code="busy", says=loop)
-    finally:
-        makedisk.run("losetup", "--detach", loop)
 
 
 # --- standard output

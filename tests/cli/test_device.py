@@ -25,6 +25,16 @@ def wait_for(path):
     return False
 
 
+def attach(image, stack):
+    """Puts it on a loop device with three partitions that have nodes."""
+    loop = stack.enter_context(makedisk.loop_with_partitions(image))
+    for number in (1, 2, 3):
+        node = pathlib.Path(f"{loop}p{number}")
+        if wait_for(node):
+            stack.callback(node.unlink)
+    return loop
+
+
 @pytest.fixture(name="installed")
 def installed_fixture(tmp_path):
     """A loop device with the partitions of a fresh installation, mounted at tmp_path/sysroot."""
@@ -32,14 +42,7 @@ def installed_fixture(tmp_path):
     root = tmp_path / "sysroot"
     root.mkdir()
     with contextlib.ExitStack() as stack:
-        loop = makedisk.run("losetup", "--find", "--show", image).strip()
-        stack.callback(makedisk.run, "losetup", "--detach", loop)
-        makedisk.run("partx", "--add", loop)
-        stack.callback(makedisk.forget_partitions, loop)
-        for number in (1, 2, 3):
-            node = pathlib.Path(f"{loop}p{number}")
-            if wait_for(node):
-                stack.callback(node.unlink)
+        loop = attach(image, stack)
         makedisk.run("mount", "-o", "subvol=root", f"{loop}p3", root)
         stack.callback(makedisk.umount, root)
         (root / "boot").mkdir(exist_ok=True)
@@ -102,13 +105,10 @@ def test_nodes_are_named_and_taken(installed):
 def in_parts_fixture(tmp_path):
     """As osbuild has it: the tree is mounted from a loop device over a part of the image."""
     image = makedisk.standard(tmp_path / "disk.raw")
-    part = makedisk.table(image)["partitions"][2]
     root = tmp_path / "sysroot"
     root.mkdir()
     with contextlib.ExitStack() as stack:
-        loop = makedisk.run("losetup", "--find", "--show", "--offset", str(part["start"] * 512),
-                            "--sizelimit", str(part["size"] * 512), image).strip()
-        stack.callback(makedisk.run, "losetup", "--detach", loop)
+        loop = stack.enter_context(makedisk.attached(image, 3))
         makedisk.run("mount", "-o", "subvol=root", loop, root)
         stack.callback(makedisk.umount, root)
         yield image, loop, root
@@ -116,15 +116,12 @@ def in_parts_fixture(tmp_path):
 
 def test_a_loop_device_over_a_part_is_a_partition_of_the_whole(in_parts):
     image, part, root = in_parts
-    whole = makedisk.run("losetup", "--find", "--show", image).strip()
-    try:
+    with makedisk.loop_device(image) as whole:
         call("apply", "--arch=x86_64", "--backup=none", "--root", root, whole, status=0)
         assert makedisk.run("sfdisk", "--part-type", whole, 3).strip().lower() == makedisk.ROOT_X86_64
         assert default_subvolume(root).endswith(" path root")
         # the whole is the one to name, whichever the kernel lists first
         assert f"attached to {whole}: name that device" in call("apply", "--root", root, status=3).err
-    finally:
-        makedisk.run("losetup", "--detach", whole)
 
 
 def test_a_part_is_not_named_as_the_disk(in_parts):
@@ -157,14 +154,7 @@ def unmounted_fixture(tmp_path):
     """A loop device with partitions that have nodes, and that nobody has mounted."""
     image = makedisk.standard(tmp_path / "disk.raw")
     with contextlib.ExitStack() as stack:
-        loop = makedisk.run("losetup", "--find", "--show", image).strip()
-        stack.callback(makedisk.run, "losetup", "--detach", loop)
-        makedisk.run("partx", "--add", loop)
-        stack.callback(makedisk.forget_partitions, loop)
-        for number in (1, 2, 3):
-            node = pathlib.Path(f"{loop}p{number}")
-            if wait_for(node):
-                stack.callback(node.unlink)
+        loop = attach(image, stack)
         yield image, loop
 
 
@@ -224,11 +214,8 @@ def test_a_disk_alone_is_backed_up_by_the_running_system(unmounted):
 
 def test_a_read_only_device(tmp_path, failure):
     image = makedisk.standard(tmp_path / "disk.raw")
-    loop = makedisk.run("losetup", "--read-only", "--find", "--show", image).strip()
-    try:
+    with makedisk.loop_device(image, "--read-only") as loop:
         failure("apply", loop, "srv=2", status=3, code="permission", says="the device is read-only")
-    finally:
-        makedisk.run("losetup", "--detach", loop)
 
 
 def test_who_may_not_ask_a_loop_device(public):
@@ -236,9 +223,6 @@ def test_who_may_not_ask_a_loop_device(public):
     image = makedisk.make(public / "disk.raw", [makedisk.Partition(size=4)])
     os.chmod(image, 0o666)
     os.chmod(public, 0o777)
-    loop = makedisk.run("losetup", "--find", "--show", image).strip()
-    try:
+    with makedisk.loop_device(image) as loop:
         error = call("apply", image, "srv=1", prefix=makedisk.NOBODY, status=3).err
         assert f"attached to {loop}: name that device" in error
-    finally:
-        makedisk.run("losetup", "--detach", loop)

@@ -80,11 +80,9 @@ def places(findings):
 def attached(image, nodes):
     """A loop device; with or without nodes for the partitions."""
     with contextlib.ExitStack() as stack:
-        loop = makedisk.run("losetup", "--find", "--show", "--read-only", image).strip()
-        stack.callback(makedisk.run, "losetup", "--detach", loop)
+        attach = makedisk.loop_with_partitions if nodes else makedisk.loop_device
+        loop = stack.enter_context(attach(image, "--read-only"))
         if nodes:
-            makedisk.run("partx", "--add", loop)
-            stack.callback(makedisk.forget_partitions, loop)
             for number in (1, 2):
                 node = pathlib.Path(f"{loop}p{number}")
                 if not node.exists():  # no udev here

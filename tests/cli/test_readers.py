@@ -15,7 +15,7 @@ import time
 
 import makedisk
 import pytest
-from conftest import DPS_TAG, ENVIRONMENT, Result, call, call_on_terminal, validate
+from conftest import DPS_TAG, ENVIRONMENT, Result, call, call_on_terminal, read_terminal, validate
 
 MISBEHAVE = os.environ.get("MISBEHAVE", str(pathlib.Path(DPS_TAG).parent.parent / "tests/cli/misbehave.so"))
 pytestmark = pytest.mark.skipif("ASAN_OPTIONS" in os.environ,
@@ -203,15 +203,7 @@ def test_a_terminal_gets_its_line_back(images):
     fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", 25, 80, 0, 0))
     wait_until(lambda: any("nanosleep" in wchan_of(child) for child in children_of(pid)) and len(children_of(pid)) == 1)
     os.write(main, b"\x03")
-    seen = b""
-    while True:
-        try:
-            data = os.read(main, 4096)
-        except OSError:
-            break
-        if not data:
-            break
-        seen += data
+    seen = read_terminal(main)
     _, status = os.waitpid(pid, 0)
     os.close(main)
     assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGINT
@@ -248,15 +240,7 @@ def progress_of(*arguments, columns=80, **env):
                                stdout=subprocess.PIPE, stderr=other)
     os.close(other)
     out = process.communicate(timeout=60)[0].decode()
-    seen = b""
-    while True:
-        try:
-            data = os.read(main, 4096)
-        except OSError:
-            break
-        if not data:
-            break
-        seen += data
+    seen = read_terminal(main)
     os.close(main)
     return Result(process.returncode, out, seen.decode().replace("\r\n", "\n"))
 

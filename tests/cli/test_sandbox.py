@@ -201,8 +201,5 @@ def test_a_device_is_read_without(image):
     """The partitions of a device have nodes of their own; the manual says so."""
     if not makedisk.can_mount():
         pytest.skip("SKIP: no loop devices here")
-    loop = makedisk.run("losetup", "--find", "--show", "--read-only", image).strip()
-    try:
+    with makedisk.loop_device(image, "--read-only") as loop:
         assert call("show", loop, status=0).out.splitlines()[3:] == call("show", image, status=0).out.splitlines()[3:]
-    finally:
-        makedisk.run("losetup", "--detach", loop)

@@ -23,10 +23,12 @@ import os
 import pathlib
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 import makepe
 
@@ -177,31 +179,45 @@ def write_tree(directory, files):
 
 
 @contextlib.contextmanager
+def loop_device(image, *options):
+    """An image on a loop device; what is mounted from it goes first."""
+    loop = run("losetup", "--find", "--show", *options, image).strip()
+    try:
+        yield loop
+    finally:
+        run("losetup", "--detach", loop)
+
+
+@contextlib.contextmanager
+def loop_with_partitions(image, *options):
+    """The same, and the kernel knows its partitions; nodes for them are made by udev, if by anybody."""
+    with loop_device(image, *options) as loop:
+        run("partx", "--add", loop)
+        try:
+            yield loop
+        finally:
+            forget_partitions(loop)
+
+
+@contextlib.contextmanager
 def mounted(image):
     """A btrfs in a file, mounted; its loop device goes away with the mount."""
     with tempfile.TemporaryDirectory(prefix="makedisk-") as place:
-        loop = run("losetup", "--find", "--show", image).strip()
-        try:
+        with loop_device(image) as loop:
             run("mount", "-t", "btrfs", "-o", "subvolid=5", loop, place)
             try:
                 yield pathlib.Path(place)
             finally:
                 umount(place)
-        finally:
-            run("losetup", "--detach", loop)
-            wait_until_detached(image)
+        wait_until_detached(image)
 
 
 @contextlib.contextmanager
 def attached(image, number):
     """A partition of an image, on a loop device."""
     part = table(image)["partitions"][number - 1]
-    loop = run("losetup", "--find", "--show", "--offset", part["start"] * 512, "--sizelimit",
-               part["size"] * 512, image).strip()
-    try:
+    with loop_device(image, "--offset", part["start"] * 512, "--sizelimit", part["size"] * 512) as loop:
         yield loop
-    finally:
-        run("losetup", "--detach", loop)
 
 
 @contextlib.contextmanager
@@ -379,6 +395,25 @@ def write_table(path, partitions, sector_size, label="gpt"):
 def table(path):
     """The table of an image with sectors of 512 bytes, as sfdisk reads it."""
     return json.loads(run("sfdisk", "--json", path))["partitiontable"]
+
+
+def edit_table(path, change):
+    """Gives the 128 entries of each copy of a table to CHANGE, and writes them with good checksums."""
+    with open(path, "r+b") as file:
+        for header_at in (512, os.path.getsize(path) - 512):
+            file.seek(header_at)
+            header = bytearray(file.read(512))
+            entries_at = struct.unpack_from("<Q", header, 72)[0] * 512
+            file.seek(entries_at)
+            entries = bytearray(file.read(128 * 128))
+            change(entries)
+            struct.pack_into("<I", header, 88, zlib.crc32(entries))
+            struct.pack_into("<I", header, 16, 0)
+            struct.pack_into("<I", header, 16, zlib.crc32(bytes(header[:92])))
+            file.seek(entries_at)
+            file.write(entries)
+            file.seek(header_at)
+            file.write(header)
 
 
 def copy_into(path, source, offset):

@@ -44,10 +44,7 @@ def installation(tmp_path: Path) -> Iterator[Installation]:
     root = tmp_path / "sysroot"
     root.mkdir()
     with contextlib.ExitStack() as stack:
-        loop = run("losetup", "--find", "--show", image)
-        stack.callback(run, "losetup", "--detach", loop)
-        run("partx", "--add", loop)
-        stack.callback(run, "partx", "--delete", loop)
+        loop = stack.enter_context(makedisk.loop_with_partitions(image))
         for node, options, place in (
             (f"{loop}p3", "subvol=root", root),
             (f"{loop}p3", "subvol=home", root / "home"),

@@ -84,12 +84,9 @@ def target(tmp_path: Path) -> Iterator[Target]:
     root = tmp_path / "sysroot"
     root.mkdir()
     with contextlib.ExitStack() as stack:
-        loop = makedisk.run("losetup", "--find", "--show", image).strip()
-        stack.callback(makedisk.run, "losetup", "--detach", loop)
-        makedisk.run("partx", "--add", loop)
-        stack.callback(makedisk.forget_partitions, loop)
+        loop = stack.enter_context(makedisk.loop_with_partitions(image))
         makedisk.run("mount", "-o", "subvol=root", f"{loop}p3", root)
-        stack.callback(makedisk.run, "umount", root)
+        stack.callback(makedisk.umount, root)
         make_tree(root)
         yield Target(image, root)
 
