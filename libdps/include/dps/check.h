@@ -34,6 +34,7 @@ DPS_API DpsFinding *dps_finding_ref(DpsFinding *finding);
 DPS_API void dps_finding_unref(DpsFinding *finding);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsFinding, dps_finding_unref)
 
+/* What a finding says.  Strings are valid UTF-8 and belong to it. */
 DPS_API const char *dps_finding_get_code(DpsFinding *finding); /* kebab-case */
 DPS_API DpsSeverity dps_finding_get_severity(DpsFinding *finding);
 DPS_API guint dps_finding_get_partition(DpsFinding *finding);	  /* 0: about none */
@@ -82,7 +83,8 @@ DPS_API void dps_check_options_set_keep_kernels(DpsCheckOptions *options, guint 
  * @path: (nullable): a directory with the files of the disk's EFI system partition
  *
  * Where it is mounted and the tree's mounts do not say so, or what it is made of.  The files are
- * taken from there; what only the partition itself can tell is told from it, or could not be judged.
+ * taken from there; what only the partition itself can tell is told from it, or could not be
+ * judged.
  *
  * Since: 0.1
  */

@@ -11,7 +11,8 @@ G_BEGIN_DECLS
  * DpsDisk:
  *
  * A disk or a disk image: its GUID partition table and what its partitions hold, as read when it
- * was opened.  Objects share nothing; use one disk, and what it lends, from one thread at a time.
+ * was opened.  Objects share nothing; use one disk, and what it lends, from one thread at a time;
+ * the last reference may go in any thread.
  */
 typedef struct _DpsDisk DpsDisk;
 
@@ -114,7 +115,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsDisk, dps_disk_unref)
  */
 DPS_API gboolean dps_disk_refresh(DpsDisk *disk, GError **error);
 
-DPS_API const char *dps_disk_get_path(DpsDisk *disk);
+/* What a disk is.  Strings belong to the disk; that of the UUID is gone with the next refresh. */
+DPS_API const char *dps_disk_get_path(DpsDisk *disk);  /* as it was opened */
 DPS_API guint64 dps_disk_get_size(DpsDisk *disk);      /* bytes */
 DPS_API guint dps_disk_get_sector_size(DpsDisk *disk); /* bytes; 0 without a table */
 DPS_API const char *dps_disk_get_uuid(DpsDisk *disk);  /* lower case; %NULL without a table */
@@ -174,15 +176,18 @@ DPS_API DpsPartition *dps_disk_find_partition(DpsDisk *disk, const char *spec, G
 /* What a partition is.  Strings are valid UTF-8 and belong to the partition. */
 DPS_API guint dps_partition_get_number(DpsPartition *partition);     /* counted from 1 */
 DPS_API const char *dps_partition_get_node(DpsPartition *partition); /* %NULL: it has none */
-DPS_API guint64 dps_partition_get_start(DpsPartition *partition);    /* bytes */
+DPS_API guint64 dps_partition_get_start(DpsPartition *partition);    /* bytes from the disk's */
 DPS_API guint64 dps_partition_get_size(DpsPartition *partition);     /* bytes */
-DPS_API const char *dps_partition_get_type_uuid(DpsPartition *partition);
+DPS_API const char *dps_partition_get_type_uuid(DpsPartition *partition); /* lower case */
 DPS_API const DpsType *dps_partition_get_type(DpsPartition *partition); /* %NULL: not of the DPS */
-DPS_API const char *dps_partition_get_uuid(DpsPartition *partition);
-DPS_API const char *dps_partition_get_label(DpsPartition *partition); /* %NULL when empty */
-DPS_API guint64 dps_partition_get_attributes(DpsPartition *partition);
+DPS_API const char *dps_partition_get_uuid(DpsPartition *partition);	/* lower case */
+DPS_API const char *dps_partition_get_label(DpsPartition *partition);	/* %NULL when empty */
+DPS_API guint64 dps_partition_get_attributes(DpsPartition *partition);	/* all bits: DpsFlags */
 
-/* What a partition holds, as libblkid recognises it; each %NULL when it does not. */
+/*
+ * What a partition holds, as libblkid recognises it ("vfat", "btrfs", "crypto_LUKS"); each %NULL
+ * when it does not.
+ */
 DPS_API const char *dps_partition_get_content_type(DpsPartition *partition);
 DPS_API const char *dps_partition_get_content_uuid(DpsPartition *partition);
 DPS_API const char *dps_partition_get_content_label(DpsPartition *partition);

@@ -15,7 +15,9 @@ G_BEGIN_DECLS
  *
  * The ordered changes that fulfil assignments on one disk.  Give it assignments, or let it detect
  * them; prepare it, which computes everything and refuses what must not be done; look at it; apply
- * it.  A plan that was applied is spent.
+ * it.  What is set, assigned and detected comes before it is prepared, and stays.  A plan that was
+ * applied is spent.  It has references to its disk and tree; use all three from one thread at a
+ * time.
  */
 typedef struct _DpsPlan DpsPlan;
 
@@ -127,7 +129,15 @@ DPS_API void dps_plan_set_btrfs_default(DpsPlan *plan, const char *subvolume);
  */
 DPS_API gboolean dps_plan_set_root_hash(DpsPlan *plan, const char *hash, GError **error);
 
-/* The same for /usr. */
+/**
+ * dps_plan_set_usr_hash:
+ * @plan: a plan
+ * @hash: (nullable): the verity root hash of the usr partition; as for dps_plan_set_root_hash()
+ * @error: %DPS_ERROR_INVALID when @hash is none
+ *
+ * Returns: %TRUE on success
+ * Since: 0.1
+ */
 DPS_API gboolean dps_plan_set_usr_hash(DpsPlan *plan, const char *hash, GError **error);
 
 /**
@@ -226,29 +236,62 @@ DPS_API gboolean dps_plan_prepare(DpsPlan *plan, GError **error);
  */
 DPS_API gboolean dps_plan_apply(DpsPlan *plan, const char *backup, GError **error);
 
-DPS_API DpsDisk *dps_plan_get_disk(DpsPlan *plan); /* (transfer none) (nullable) */
-DPS_API DpsArch dps_plan_get_arch(DpsPlan *plan);  /* what roles without one get */
+/* What a plan is about.  All is lent: it belongs to the plan. */
+DPS_API DpsDisk *dps_plan_get_disk(DpsPlan *plan); /* (nullable): as for dps_plan_new() */
+DPS_API DpsArch dps_plan_get_arch(DpsPlan *plan);  /* what roles without one get; or NONE */
 
-/* (transfer none): GPtrArrays that the plan owns, of what their names say */
+/**
+ * dps_plan_get_assignments:
+ * @plan: a plan
+ *
+ * Returns: (transfer none) (element-type DpsAssignment): what was given, in the order of the calls,
+ *   and what was detected behind it; never %NULL
+ * Since: 0.1
+ */
 DPS_API GPtrArray *dps_plan_get_assignments(DpsPlan *plan);
+
+/**
+ * dps_plan_get_changes:
+ * @plan: a plan
+ *
+ * Returns: (transfer none) (element-type DpsChange): in the order in which they are made; empty
+ *   before dps_plan_prepare(), and when nothing is to be changed; never %NULL
+ * Since: 0.1
+ */
 DPS_API GPtrArray *dps_plan_get_changes(DpsPlan *plan);
+
+/**
+ * dps_plan_get_findings:
+ * @plan: a plan
+ *
+ * Returns: (transfer none) (element-type DpsFinding): what is worth saying so far, in the order in
+ *   which it came up; dps_plan_apply() adds to it; never %NULL
+ * Since: 0.1
+ */
 DPS_API GPtrArray *dps_plan_get_findings(DpsPlan *plan);
 
 DPS_API gboolean dps_plan_get_applied(DpsPlan *plan);	/* whether anything was written */
 DPS_API const char *dps_plan_get_backup(DpsPlan *plan); /* (nullable): the file that was written */
 
+/* What an assignment says.  Strings are valid UTF-8 and belong to it. */
 DPS_API DpsRole dps_assignment_get_role(DpsAssignment *assignment);
-DPS_API DpsArch dps_assignment_get_arch(DpsAssignment *assignment);
-DPS_API guint dps_assignment_get_partition(DpsAssignment *assignment);
+DPS_API DpsArch dps_assignment_get_arch(DpsAssignment *assignment); /* NONE where it needs none */
+DPS_API guint dps_assignment_get_partition(DpsAssignment *assignment); /* counted from 1 */
 DPS_API DpsFlags dps_assignment_get_set_flags(DpsAssignment *assignment);
 DPS_API DpsFlags dps_assignment_get_clear_flags(DpsAssignment *assignment);
-DPS_API const char *dps_assignment_get_reason(DpsAssignment *assignment);
+DPS_API const char *dps_assignment_get_reason(DpsAssignment *assignment); /* one line */
 
+/* What a change is.  Strings are valid UTF-8, never %NULL, and belong to it. */
 DPS_API DpsChangeKind dps_change_get_kind(DpsChange *change);
-DPS_API guint dps_change_get_partition(DpsChange *change);  /* 0: the table */
-DPS_API const char *dps_change_get_from(DpsChange *change); /* GUID, flags, name, subvolume */
+DPS_API guint dps_change_get_partition(DpsChange *change);    /* counted from 1; 0: the table */
+DPS_API const char *dps_change_get_reason(DpsChange *change); /* one line */
+
+/*
+ * What is there, and what shall be: a GUID in lower case, "0x8000000000000000" for the attribute
+ * bits, a name ("": none), the number and path of a subvolume ("256 root"), a state of the table.
+ */
+DPS_API const char *dps_change_get_from(DpsChange *change);
 DPS_API const char *dps_change_get_to(DpsChange *change);
-DPS_API const char *dps_change_get_reason(DpsChange *change);
 
 /* "type", "flags", "uuid", "name", "btrfs-default", "table"; %NULL for another number */
 DPS_API const char *dps_change_kind_to_string(DpsChangeKind kind);
@@ -267,8 +310,9 @@ DPS_API DpsBackup *dps_backup_ref(DpsBackup *backup);
 DPS_API void dps_backup_unref(DpsBackup *backup);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsBackup, dps_backup_unref)
 
+/* What a backup says of itself.  Strings belong to it. */
 DPS_API const char *dps_backup_get_disk_path(DpsBackup *backup); /* where it was then */
-DPS_API const char *dps_backup_get_disk_uuid(DpsBackup *backup);
-DPS_API const char *dps_backup_get_time(DpsBackup *backup); /* UTC, as ISO 8601 writes it */
+DPS_API const char *dps_backup_get_disk_uuid(DpsBackup *backup); /* of its table, lower case */
+DPS_API const char *dps_backup_get_time(DpsBackup *backup);	 /* UTC, as ISO 8601 writes it */
 
 G_END_DECLS

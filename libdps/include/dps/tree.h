@@ -33,7 +33,7 @@ DPS_API DpsTree *dps_tree_ref(DpsTree *tree);
 DPS_API void dps_tree_unref(DpsTree *tree);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsTree, dps_tree_unref)
 
-DPS_API const char *dps_tree_get_path(DpsTree *tree);
+DPS_API const char *dps_tree_get_path(DpsTree *tree); /* absolute, and no link */
 
 /**
  * dps_tree_get_arch:
