@@ -56,7 +56,7 @@ CLASSES = {
     "writers": [
         "libdps/ground/edit.c",
         *(f"libdps/target/{name}.c" for name in (
-            "medium", "medium-edits", "save", "journal", "blockdev", "beneath", "subvolume", "holders", "raw-image")),
+            "medium", "medium-edits", "save", "journal", "blockdev", "beneath", "subvolume", "holders", "raw-image", "udev")),
         *(f"libdps/format/{name}.c" for name in ("gpt-edit", "btrfs-edit", "gpt")),
         *(f"libdps/decide/{name}.c" for name in ("apply", "undo", "backup", "prepare", "change", "plan", "default-subvolume")),
         "cli/apply.c",

@@ -29,6 +29,11 @@ test_older_backup(Fixture *self, gconstpointer data)
 		{ "933ac7e1", "933ac7e2" }, /* to something else */
 		{ "\"start\": 256000", "\"start\": 256512" },
 		{ "\"kind\": \"flags\"", "\"kind\": \"name\"" },
+		/* Of a partition that is not there, which has no flags either. */
+		{ "\"changes\": [",
+		  "\"changes\": [{\"kind\": \"flags\", \"partition\": 3, \"start\": 1048576, "
+		  "\"uuid\": \"a3a3a3a3-a3a3-a3a3-a3a3-a3a3a3a3a3a3\", "
+		  "\"from\": \"0x8000000000000000\", \"to\": \"0x0000000000000000\"}," },
 	};
 
 	g_assert_true(dps_plan_prepare(plan, &error));
@@ -172,7 +177,7 @@ has_finding(DpsPlan *plan, const char *code)
 static gboolean
 apply_to_device(Fixture *self, const char *root, gboolean cut_off, char **backup, GError **error)
 {
-	g_autoptr(DpsTree) tree = dps_tree_open(root, error);
+	g_autoptr(DpsTree) tree = root ? dps_tree_open(root, error) : NULL;
 	g_autoptr(DpsDisk) disk = NULL;
 	g_autoptr(DpsPlan) plan = NULL;
 	gboolean good;
@@ -187,6 +192,11 @@ apply_to_device(Fixture *self, const char *root, gboolean cut_off, char **backup
 	g_assert_true(dps_plan_assign(plan, DPS_ROLE_HOME, DPS_ARCH_NONE, 4, 0, 0, error));
 	if (cut_off)
 		fault_set_from("write disk.raw", 4, EIO);
+	/* That of the running system is not for tests. */
+	if (!root) {
+		fault_set_from("open", 1, EACCES);
+		fault_set_from("openat2", 1, EACCES);
+	}
 	good = dps_plan_apply(plan, NULL, error);
 	*backup = g_strdup(dps_plan_get_backup(plan));
 	/* The kernel has no such partitions, whose records there could be. */
@@ -251,6 +261,16 @@ test_default_place(Fixture *self, gconstpointer data)
 	g_assert_cmpuint(count_names(place), ==, 1);
 	g_assert_true(g_str_has_prefix(again, place));
 	g_assert_cmpint(g_unlink(again), ==, 0);
+
+	/* Without a tree it goes to the running system, where that can be. */
+	put_disk(self);
+	g_clear_pointer(&backup, g_free);
+	g_assert_false(apply_to_device(self, NULL, FALSE, &backup, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_PERMISSION);
+	g_assert_true(g_str_has_prefix(error->message, "backup: /"));
+	g_assert_nonnull(strstr(error->message, "nothing was changed"));
+	g_clear_error(&error);
+	assert_disk(self, OLD);
 
 	/* There can be no such directory: the tree is named, and nothing is changed. */
 	put_disk(self);

@@ -134,34 +134,44 @@ test_lock(Fixture *fixture, gconstpointer data)
 		{ "no", DPS_OPEN_LOCK_NONBLOCK, FALSE }, /* what is asked for is stronger */
 	};
 	int other = open(fixture->path, O_RDONLY | O_CLOEXEC);
-	g_autoptr(DpsMedium) reader = NULL;
+	g_autoptr(DpsMedium) reader = NULL, writer = NULL;
+	g_autoptr(GError) error = NULL;
 	g_autofree char *me = NULL;
 
 	g_assert_cmpint(flock(other, LOCK_EX), ==, 0);
 	me = g_strdup_printf("(process %d)", getpid());
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
-		g_autoptr(GError) error = NULL;
+		g_autoptr(GError) refused = NULL;
 		g_autoptr(DpsMedium) medium = NULL;
 
 		if (rows[i].environment)
 			g_setenv("LOCK_BLOCK_DEVICE", rows[i].environment, TRUE);
 		else
 			g_unsetenv("LOCK_BLOCK_DEVICE");
-		medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE | rows[i].flags, &error);
+		medium =
+			dps_medium_open(fixture->path, DPS_OPEN_WRITABLE | rows[i].flags, &refused);
 		g_assert_cmpint(medium != NULL, ==, rows[i].opens);
 		if (medium)
 			continue;
-		g_assert_error(error, DPS_ERROR, DPS_ERROR_BUSY);
+		g_assert_error(refused, DPS_ERROR, DPS_ERROR_BUSY);
 		/* Where /proc/locks has the device that stat has (not on btrfs and overlays). */
-		if (!strstr(error->message, me))
-			g_assert_nonnull(strstr(error->message, "another process"));
+		if (!strstr(refused->message, me))
+			g_assert_nonnull(strstr(refused->message, "another process"));
 	}
-	g_unsetenv("LOCK_BLOCK_DEVICE");
 
 	/* Who only reads takes no lock. */
 	reader = dps_medium_open(fixture->path, DPS_OPEN_READ_ONLY, NULL);
 	g_assert_nonnull(reader);
 	close(other);
+
+	/* What says neither is as if nothing was said. */
+	g_setenv("LOCK_BLOCK_DEVICE", "yes", TRUE);
+	writer = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, &error);
+	g_assert_no_error(error);
+	g_unsetenv("LOCK_BLOCK_DEVICE");
+	g_assert_null(
+		dps_medium_open(fixture->path, DPS_OPEN_WRITABLE | DPS_OPEN_LOCK_NONBLOCK, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_BUSY);
 }
 
 static gpointer
