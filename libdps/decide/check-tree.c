@@ -385,6 +385,7 @@ check_luks_no_unlock(DpsCheck *check)
 static gboolean
 is_sealed_to_table(DpsPartition *partition)
 {
+	static const char key[] = "\"tpm2-pcrs\"";
 	g_autofree char *json = NULL;
 	uint8_t head[16];
 	uint64_t size = 0;
@@ -403,18 +404,20 @@ is_sealed_to_table(DpsPartition *partition)
 	if (!dps_region_read(&partition->region, LUKS_JSON_OFFSET, json, size, NULL))
 		return FALSE;
 
-	for (list = json; (list = strstr(list, "\"tpm2-pcrs\"")) != NULL; list++) {
-		const char *at = strchr(list, '[');
-		const char *end = at ? strchr(at, ']') : NULL;
-
-		while (at && end && at < end) {
+	/* Each byte once: this is 4 MiB of anything. */
+	for (list = json; (list = strstr(list, key)) != NULL;) {
+		list += strlen(key);
+		list += strspn(list, " \t\r\n:");
+		if (*list != '[')
+			continue;
+		do {
 			char *next;
-			guint64 pcr = g_ascii_strtoull(++at, &next, 10);
+			guint64 pcr = g_ascii_strtoull(++list, &next, 10);
 
-			if (next != at && pcr == 5)
+			if (next != list && pcr == 5)
 				return TRUE;
-			at = strpbrk(at, ",]");
-		}
+			list = next + strspn(next, " \t\r\n");
+		} while (*list == ',');
 	}
 	return FALSE;
 }

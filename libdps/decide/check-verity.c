@@ -119,29 +119,33 @@ judge_signature(DpsCheck *check, guint set, DpsPartition *partition)
 			signature.root_hash);
 }
 
-/* The partition that holds hashes with this root hash, whatever its type and UUID are. */
-static DpsPartition *
-find_hashes(DpsCheck *check, const char *root_hash)
+/* Root hash to the first partition whose hashes have it, whatever its type and UUID are: there can
+ * be many hash partitions, and many command lines that ask. */
+static GHashTable *
+list_hashes(DpsCheck *check)
 {
-	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
-		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
-		g_autofree char *found = partition->content.kind == DPS_CONTENT_VERITY
-						 ? read_root_hash(partition, NULL)
-						 : NULL;
+	GHashTable *hashes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
 
-		if (found && g_ascii_strcasecmp(found, root_hash) == 0)
-			return partition;
+	for (guint i = dps_disk_get_n_partitions(check->disk); i > 0; i--) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i - 1);
+		char *found = partition->content.kind == DPS_CONTENT_VERITY
+				      ? read_root_hash(partition, NULL)
+				      : NULL;
+
+		if (found)
+			g_hash_table_insert(hashes, found, partition);
 	}
-	return NULL;
+	return hashes;
 }
 
 /* roothash= and usrhash= of a command line: exactly that pair is looked for. */
 static void
-judge_cmdline(DpsCheck *check, guint set, const DpsBootEntry *entry, const char *root_hash)
+judge_cmdline(DpsCheck *check, guint set, const DpsBootEntry *entry, const char *root_hash,
+	      GHashTable **hashes)
 {
 	DpsPartition *data = get_data(check, set), *hash;
 	g_autoptr(GError) error = NULL;
-	g_autofree char *hint = NULL, *where = NULL;
+	g_autofree char *hint = NULL, *where = NULL, *lower = NULL;
 	DpsGuid data_guid, hash_guid;
 
 	if (!root_hash || entry->hidden != DPS_BLS_SHOWN)
@@ -157,7 +161,10 @@ judge_cmdline(DpsCheck *check, guint set, const DpsBootEntry *entry, const char 
 		return;
 
 	/* The hashes themselves say whether only the UUIDs are wrong. */
-	hash = error ? NULL : find_hashes(check, root_hash);
+	if (!*hashes)
+		*hashes = list_hashes(check);
+	lower = g_ascii_strdown(root_hash, -1);
+	hash = error ? NULL : g_hash_table_lookup(*hashes, lower);
 	if (hash && data)
 		hint = hint_pair(set, data, hash, root_hash);
 	if (hash)
@@ -173,6 +180,8 @@ judge_cmdline(DpsCheck *check, guint set, const DpsBootEntry *entry, const char 
 static void
 check_verity_unpaired(DpsCheck *check)
 {
+	g_autoptr(GHashTable) hashes = NULL;
+
 	for (guint set = 0; set < G_N_ELEMENTS(sets); set++) {
 		for (DpsPartition *hash = dps_check_next_of_role(check, sets[set].hash, NULL); hash;
 		     hash = dps_check_next_of_role(check, sets[set].hash, hash))
@@ -188,7 +197,8 @@ check_verity_unpaired(DpsCheck *check)
 			const DpsBootEntry *entry = check->boot->entries->pdata[i];
 
 			judge_cmdline(check, set, entry,
-				      set == 0 ? entry->cmdline.roothash : entry->cmdline.usrhash);
+				      set == 0 ? entry->cmdline.roothash : entry->cmdline.usrhash,
+				      &hashes);
 		}
 	}
 }

@@ -218,7 +218,6 @@ read_document(const DpsRegion *region, char **text, size_t *size, GError **error
 	return TRUE;
 }
 
-/* (transfer full) (nullable): hexadecimal digits of at least @min bytes, in lower case */
 static DpsVeritySignature
 steal_signature(DpsVeritySignature *signature)
 {
@@ -228,6 +227,7 @@ steal_signature(DpsVeritySignature *signature)
 	return stolen;
 }
 
+/* (transfer full) (nullable): hexadecimal digits of at least @min_bytes, in lower case */
 static char *
 get_hex(json_t *document, const char *key, size_t min_bytes)
 {

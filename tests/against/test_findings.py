@@ -280,6 +280,34 @@ def test_many_of_everything(tmp_path):
     assert "esp-multiple" in codes(check(image))
 
 
+def write_to_partitions(image, first, data):
+    """The same bytes to the start of this partition and all behind it."""
+    for part in json.loads(makedisk.run("sfdisk", "--json", image))["partitiontable"]["partitions"][first - 1:]:
+        with open(image, "r+b") as file:
+            file.seek(part["start"] * 512)
+            file.write(data)
+
+
+def test_many_tokens(tmp_path):
+    """LUKS headers full of keys without a value are read once, in the time that a reader has."""
+    size = 4 << 20
+    head = b"LUKS\xba\xbe\0\2" + struct.pack(">Q", size) + bytes(152) + b"11111111-2222-4333-8444-555555555555"
+    json_area = (b'"tpm2-pcrs"' * (size // 11))[:size - 4096 - 1] + b"["
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(), *[Partition(size=5)] * 12])
+    write_to_partitions(image, 3, head.ljust(4096, b"\0") + json_area)
+    assert "pcr5-warning" not in codes(check(image))
+
+
+def test_many_root_hashes(tmp_path):
+    """The hashes of each partition are computed once, whatever asks for them."""
+    entries = {f"loader/entries/{n}.conf": f"title {n}\nlinux /linux\noptions roothash={n:04x}{'ab' * 30}\n" for n in range(500)}
+    superblock = b"verity\0\0" + struct.pack("<II", 1, 1) + bytes(16) + b"sha256".ljust(32, b"\0") + \
+        struct.pack("<IIQH6x", 4096, 512 << 10, 100, 32)
+    image = makedisk.make(tmp_path / "d.raw", [esp(files={**UKI, "linux": "", **entries}), root(), *[Partition(size=1)] * 124])
+    write_to_partitions(image, 3, superblock)
+    assert "verity-unpaired" in codes(check(image))
+
+
 # --- Root ---
 
 
