@@ -312,10 +312,11 @@ leads_elsewhere(const Place *place)
 		return FALSE;
 	if (place->mount && place->mount->subvolume_id != 0)
 		return place->mount->subvolume_id != default_id;
-	if (!place->entry || !place->entry->subvolume)
+	if (!place->entry)
 		return FALSE;
 
-	named = dps_btrfs_find_path(btrfs, place->entry->subvolume);
+	named = place->entry->subvolume ? dps_btrfs_find_path(btrfs, place->entry->subvolume)
+					: dps_btrfs_find_id(btrfs, place->entry->subvolume_id);
 	return named && named->id != default_id;
 }
 

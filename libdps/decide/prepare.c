@@ -34,7 +34,7 @@ add_entry_changes(DpsPlan *plan, const DpsOutcome *outcome)
 			assignment->reason);
 
 		from.guid = partition->type_guid;
-		g_assert(dps_guid_from_string(dps_type_get_uuid(outcome->type), &to.guid, NULL));
+		dps_guid_from_string(dps_type_get_uuid(outcome->type), &to.guid, NULL);
 		g_ptr_array_add(plan->changes, dps_change_new(DPS_CHANGE_TYPE, partition->number,
 							      from, to, reason));
 	}

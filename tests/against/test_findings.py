@@ -661,3 +661,15 @@ def test_udev_not_updated_silent(tmp_path):
     image = makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC)])
     document = dps_tag("apply", image, "root:x86_64=2")
     assert document["applied"] and "udev-not-updated" not in codes(document["findings"])
+
+
+@needs_mounts
+@pytest.mark.parametrize(("option", "skipped"), [("subvol=data", True), ("subvolid=256", True), ("subvolid=5", False), ("subvol=/", False)])
+def test_detected_subvolume_that_is_not_the_default(tmp_path, option, skipped):
+    """What systemd would mount at /home is the default subvolume, and not what fstab names."""
+    fstab = f"UUID=00000003-aaaa-4bbb-8ccc-dddddddddddd /home btrfs {option} 0 0\n"
+    home = Partition(size=112, content="btrfs", subvolumes=("data",))
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(files={**makedisk.TREE, "etc/fstab": fstab}), home])
+    document = dps_tag("plan", image, "--arch", "x86_64")
+    assert ("detected-skipped" in codes(document["findings"])) == skipped
+    assert ("home" in [row["role"] for row in document["assignments"]]) != skipped
