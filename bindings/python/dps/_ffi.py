@@ -8,14 +8,17 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Union
 
 from ._dps import ffi, lib
 from .error import Code, Error
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
 PathLike = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
-__all__ = ["Handle", "PathLike", "call", "ffi", "lib"]
+__all__ = ["Closing", "Handle", "PathLike", "call", "ffi", "lib"]
 
 
 def call(function: Callable[..., Any], *args: Any) -> Any:
@@ -124,6 +127,29 @@ class Handle:
             pointer, self._pointer = self._pointer, None
             if pointer is not None:
                 ffi.release(pointer)
+
+
+class Closing:
+    """What has a handle, and lets go of it by close() or at the end of a ``with``."""
+
+    _handle: Handle
+
+    def close(self) -> None:
+        """Lets go of it; twice does no harm."""
+        self._handle.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed: all that would use it raises ValueError."""
+        return self._handle.closed
+
+    def __exit__(
+        self,
+        kind: Optional[type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self.close()
 
 
 @contextlib.contextmanager

@@ -86,6 +86,7 @@ class CheckOptions:
     """What a check is to know beside the disk and the tree."""
 
     arch: Optional[ArchLike] = None
+    """The architecture that the disk is to boot on; None: find out."""
     keep_kernels: int = 2
     """For how many kernels there must be room."""
     only: Sequence[str] = ()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Optional, Union
 from uuid import UUID
 
 from ._ffi import (
+    Closing,
     Handle,
     PathLike,
     array,
@@ -30,8 +31,6 @@ from .tree import Tree
 from .types import Arch, ArchLike, Flags, Role, Type, type_from_pointer
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from .plan import Assign, Assignable, HexLike, Plan
 
 Lock = Literal["yes", "nonblock", "no"]
@@ -91,10 +90,12 @@ class Partition:
 
     @property
     def role(self) -> Optional[Role]:
+        """What its type says it is for."""
         return self.type.role if self.type else None
 
     @property
     def arch(self) -> Optional[Arch]:
+        """That of its type; None where a type has none."""
         return self.type.arch if self.type else None
 
     @property
@@ -110,8 +111,11 @@ PartitionLike = Union[int, str, bytes, "os.PathLike[str]", Partition]
 """A number; a node, ``LABEL=``, ``UUID=``, ``PARTLABEL=`` or ``PARTUUID=``; a Partition."""
 
 
-class Disk:
+class Disk(Closing):
     """A block device or an image file.
+
+    Without a table that can be used it opens too, and has no partitions: see table.  sector_size
+    (512 or 4096 bytes) is found out unless it is given; a device has its own.
 
     Writable, it holds an exclusive lock on the whole disk until it is closed: best by ``with``.
     Partitions are copies that stay when it is closed or read again.
@@ -145,31 +149,20 @@ class Disk:
         with self._handle.use():
             return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Gives up the lock and the descriptors, also those of its plans; twice does no harm."""
         for plan in list(self._plans):
             plan.close()
         self._handle.close()
 
-    @property
-    def closed(self) -> bool:
-        return self._handle.closed
-
     def refresh(self) -> None:
-        """Reads the disk again."""
+        """Reads the disk again; on an Error it is as it was."""
         with self._handle.use() as pointer:
             call(lib.dps_disk_refresh, pointer)
 
     @property
     def path(self) -> Path:
+        """As it was opened."""
         with self._handle.use() as pointer:
             return path(lib.dps_disk_get_path(pointer))
 
@@ -194,6 +187,7 @@ class Disk:
 
     @property
     def table(self) -> Table:
+        """What it is partitioned with."""
         with self._handle.use() as pointer:
             return _TABLES[lib.dps_disk_get_table(pointer)]
 

@@ -12,10 +12,11 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Optional, Union
+from typing import Any, Literal, Optional, Union
 from uuid import UUID
 
 from ._ffi import (
+    Closing,
     Handle,
     PathLike,
     array,
@@ -45,9 +46,6 @@ from .types import (
     role_number,
     type_lookup_uuid,
 )
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 BackupLike = Union[PathLike, Literal[False], None]
 """The file to keep what was; None for the default; False (or "none") for none."""
@@ -118,6 +116,8 @@ class Change:
     partition: Optional[int]
     """None: the table."""
     old: Optional[str]
+    """A GUID, the attribute bits, a name, a subvolume, as JSON has it; None, as new, for the
+    table."""
     new: Optional[str]
     reason: Optional[str]
 
@@ -145,7 +145,7 @@ class Change:
         }
 
 
-class Plan:
+class Plan(Closing):
     """The changes that fulfil assignments on one disk.  Made by Disk.plan() and dps.plan().
 
     What it says (changes, findings, assignments) stays when it was applied or closed; only
@@ -250,28 +250,17 @@ class Plan:
         return document
 
     def to_json(self) -> str:
+        """to_dict() as text, on one line."""
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
     def __enter__(self) -> Plan:
         return self
-
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Lets go of the disk; one that dps.plan() opened is closed with it."""
         self._handle.close()
         for one in self._owned:
             one.close()
-
-    @property
-    def closed(self) -> bool:
-        return self._handle.closed
 
 
 @dataclass(frozen=True)

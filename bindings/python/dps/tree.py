@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 from ._ffi import (
+    Closing,
     Handle,
     PathLike,
     call,
@@ -20,9 +21,6 @@ from ._ffi import (
 )
 from .types import Arch, arch_from_number
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
 
 class Location(NamedTuple):
     """Where a tree is."""
@@ -33,8 +31,11 @@ class Location(NamedTuple):
     """What it is on instead."""
 
 
-class Tree:
-    """The target's ``/``, mounted or unpacked, as it was when it was opened."""
+class Tree(Closing):
+    """The target's ``/``, mounted or unpacked, as it was when it was opened.
+
+    Error when there is no such directory, or its fstab cannot be read.
+    """
 
     def __init__(self, path: PathLike = "/") -> None:
         raw = path_to_bytes(path)
@@ -48,23 +49,9 @@ class Tree:
         with self._handle.use():
             return self
 
-    def __exit__(
-        self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._handle.close()
-
-    @property
-    def closed(self) -> bool:
-        return self._handle.closed
-
     @property
     def path(self) -> Path:
+        """Absolute, and no link."""
         with self._handle.use() as pointer:
             return path(lib.dps_tree_get_path(pointer))
 

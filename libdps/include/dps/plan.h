@@ -281,14 +281,15 @@ DPS_API DpsFlags dps_assignment_get_set_flags(DpsAssignment *assignment);
 DPS_API DpsFlags dps_assignment_get_clear_flags(DpsAssignment *assignment);
 DPS_API const char *dps_assignment_get_reason(DpsAssignment *assignment); /* one line */
 
-/* What a change is.  Strings are valid UTF-8, never %NULL, and belong to it. */
+/* What a change is.  Strings are valid UTF-8 and belong to it. */
 DPS_API DpsChangeKind dps_change_get_kind(DpsChange *change);
 DPS_API guint dps_change_get_partition(DpsChange *change);    /* counted from 1; 0: the table */
 DPS_API const char *dps_change_get_reason(DpsChange *change); /* one line */
 
 /*
  * What is there, and what shall be: a GUID in lower case, "0x8000000000000000" for the attribute
- * bits, a name ("": none), the number and path of a subvolume ("256 root"), a state of the table.
+ * bits, a name ("": none), the number and path of a subvolume ("256 root").  Both are %NULL for the
+ * table: the reason says what is made good.
  */
 DPS_API const char *dps_change_get_from(DpsChange *change);
 DPS_API const char *dps_change_get_to(DpsChange *change);
