@@ -206,7 +206,9 @@ check_esp_file_bad_name(DpsCheck *check)
 		report_names(check, &check->boot->esp, directories[i]);
 		report_names(check, &check->boot->xbootldr, directories[i]);
 	}
-	report_problems(check, 1u << DPS_FAT_PROBLEM_NAME);
+	/* Of a directory the names are those that were seen. */
+	if (check->boot->esp.esp && dps_esp_get_fat(check->boot->esp.esp))
+		report_problems(check, 1u << DPS_FAT_PROBLEM_NAME);
 }
 
 static void

@@ -77,6 +77,12 @@ count_set(Room *room, uint64_t set, const char *path)
 	}
 }
 
+static double
+in_mib(uint64_t bytes)
+{
+	return (double)bytes / (double)MIB;
+}
+
 /* $BOOT: XBOOTLDR where there is one, else the ESP; FALSE when nothing of it can be said. */
 static gboolean
 measure(DpsCheck *check, Room *room)
@@ -95,6 +101,21 @@ measure(DpsCheck *check, Room *room)
 				       error		     ? error->message
 				       : room->part->problem ? room->part->problem
 							     : "it cannot be read");
+		return FALSE;
+	}
+	if (room->part->esp && !dps_esp_is_whole(room->part->esp)) {
+		dps_check_cannot_judge(check, room->part->partition->number,
+				       "its files are read from a directory that is no mount: "
+				       "nothing tells how much is free");
+		return FALSE;
+	}
+	if (room->part->esp && !dps_esp_get_fat(room->part->esp) &&
+	    room->size > room->part->partition->size) {
+		g_autofree char *reason = g_strdup_printf(
+			"what is mounted at its directory has %.1f GiB, more than the partition",
+			in_mib(room->size) / 1024);
+
+		dps_check_cannot_judge(check, room->part->partition->number, reason);
 		return FALSE;
 	}
 	unit = MAX(unit, 1);
@@ -129,12 +150,6 @@ measure(DpsCheck *check, Room *room)
 						     &room->used),
 			  boot->loader->path);
 	return TRUE;
-}
-
-static double
-in_mib(uint64_t bytes)
-{
-	return (double)bytes / (double)MIB;
 }
 
 static void

@@ -5,12 +5,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct _DpsEsp {
 	DpsFat *fat; /* NULL for a directory; belongs to the files */
 	DpsFiles *files;
+	gboolean is_whole;
 };
+
+/* Whether a directory is the top of a file system: what is above it is another one, or itself. */
+static gboolean
+is_mount(int fd)
+{
+	struct stat own, above;
+
+	return fstat(fd, &own) == 0 && fstatat(fd, "..", &above, 0) == 0 &&
+	       (own.st_dev != above.st_dev || own.st_ino == above.st_ino);
+}
 
 static DpsFileInfo *
 make_info(const DpsFatEntry *entry)
@@ -110,6 +122,7 @@ DpsEsp *
 dps_esp_open_dir(const char *path, GError **error)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	gboolean is_whole;
 	DpsFiles *files;
 	DpsEsp *self;
 
@@ -118,6 +131,7 @@ dps_esp_open_dir(const char *path, GError **error)
 	if (fd < 0)
 		return dps_throw_errno_null(error, errno, "%s", path);
 
+	is_whole = is_mount(fd);
 	files = dps_files_open_dir(fd, DPS_FILES_NO_LINKS | DPS_FILES_IGNORE_CASE, error);
 	close(fd);
 	if (!files) {
@@ -127,6 +141,7 @@ dps_esp_open_dir(const char *path, GError **error)
 
 	self = g_new0(DpsEsp, 1);
 	self->files = files;
+	self->is_whole = is_whole;
 	return self;
 }
 
@@ -141,6 +156,7 @@ dps_esp_open_region(const DpsRegion *region, GError **error)
 
 	self = g_new0(DpsEsp, 1);
 	self->fat = fat;
+	self->is_whole = TRUE;
 	self->files = dps_files_new(&fat_class, fat, NULL);
 	return self;
 }
@@ -165,4 +181,10 @@ DpsFat *
 dps_esp_get_fat(DpsEsp *self)
 {
 	return self->fat;
+}
+
+gboolean
+dps_esp_is_whole(DpsEsp *self)
+{
+	return self->is_whole;
 }

@@ -39,3 +39,7 @@ DpsFiles *dps_esp_get_files(DpsEsp *self);
 
 /* (transfer none) (nullable): the FAT itself; %NULL for a directory */
 DpsFat *dps_esp_get_fat(DpsEsp *self);
+
+/* Whether it is a file system: what is free in a directory inside of another says nothing of the
+ * partition. */
+gboolean dps_esp_is_whole(DpsEsp *self);

@@ -4,6 +4,7 @@
 import contextlib
 import os
 import pathlib
+import re
 import shutil
 import stat
 import subprocess
@@ -15,7 +16,9 @@ from conftest import NOBODY, call, validate
 from makedisk import MIB, Partition
 
 # What reads the FAT itself: of a directory it cannot be judged.
-OF_FAT = {"esp-fat-dirty", "esp-fat-inconsistent", "esp-case-collision", "esp-file-bad-name"}
+OF_FAT = {"esp-fat-dirty", "esp-fat-inconsistent", "esp-case-collision"}
+# What wants to know how much is free: of a directory that is no mount it cannot be judged, either.
+OF_SPACE = {"esp-full", "esp-small-for-kernels"}
 BOOT = {"EFI/BOOT/BOOTX64.EFI": makepe.systemd_boot()}
 ENTRY = {**BOOT, "loader/entries/a.conf": "title A\nversion 1\nlinux /gone\noptions quiet\n"}
 
@@ -119,14 +122,47 @@ def test_directory(disk, tmp_path):
         makedisk.run("mcopy", "-s", "-n", "-i", f"{image}@@{fat_at(image)}", "::/loader", files)
     of_image, of_directory = findings_of(image), findings_of("--esp", files, image)
     unjudged = [f["message"] for f in of_directory if f["code"] == "not-judged" and "directory" in f["message"]]
-    assert len(unjudged) == 1 and all(code in unjudged[0] for code in OF_FAT), unjudged
-    lost = {place for place in places(of_image) if place[0] in OF_FAT}
+    for reason, codes in (("the FAT can be checked", OF_FAT), ("no mount: nothing tells how much is free", OF_SPACE)):
+        said = [message for message in unjudged if reason in message]
+        assert len(said) == 1 and set(re.findall("esp-[a-z-]+", said[0])) == codes, unjudged
+    lost = {place for place in places(of_image) if place[0] in OF_FAT | OF_SPACE}
     assert places(of_directory) == places(of_image) - lost
-    assert {place[0] for place in lost} == seen & OF_FAT
+    assert {place[0] for place in lost} & OF_FAT == seen & OF_FAT
     # The severities too: it is the same image.
     severities = {(f["code"], f["path"]): f["severity"] for f in of_image}
     for f in of_directory:
         assert f["code"] == "not-judged" or severities[f["code"], f["path"]] == f["severity"]
+
+
+def test_names_in_a_directory(tmp_path):
+    """What a name may be is seen in a directory as well."""
+    image = makedisk.make(tmp_path / "disk.raw", [Partition(size=64, content="vfat", type=makedisk.ESP)])
+    (tmp_path / "esp" / "EFI" / "Linux").mkdir(parents=True)
+    (tmp_path / "esp" / "EFI" / "Linux" / "t\u00e4st.efi").write_bytes(makepe.uki("quiet"))
+    found = findings_of("--esp", tmp_path / "esp", image)
+    assert [f["path"] for f in found if f["code"] == "esp-file-bad-name"] == ["/EFI/Linux/t\u00e4st.efi"]
+    assert not [f for f in found if f["code"] == "not-judged" and "esp-file-bad-name" in f["message"]]
+
+
+@needs_loop
+@pytest.mark.parametrize("size,says", [
+    ("16M", "esp-full"),  # 12 MiB of it are taken
+    ("60M", "esp-small-for-kernels"),  # a note: both fit, below 1 GiB
+    ("4G", "not-judged"),  # no FAT of this partition
+])
+def test_a_mount_has_space(size, says, tmp_path):
+    """There is no vfat in every kernel: a tmpfs of its size is a file system that says what is free."""
+    image = makedisk.make(tmp_path / "disk.raw", [Partition(size=64, content="vfat", type=makedisk.ESP)])
+    with makedisk.mounted_node("tmpfs", "-t", "tmpfs", "-o", f"size={size},mode=0755") as place:
+        (place / "EFI" / "Linux").mkdir(parents=True)
+        (place / "EFI" / "Linux" / "test.efi").write_bytes(makepe.uki("quiet", size=12 * MIB))
+        found = findings_of("--esp", place, image)
+        assert not [f for f in found if f["code"] == "not-judged" and "no mount" in f["message"]]
+    of_space = [f for f in found if f["code"] in OF_SPACE]
+    if says == "not-judged":
+        assert not of_space and [f for f in found if f["code"] == says and "4.0 GiB" in f["message"]], found
+    else:
+        assert says in {f["code"] for f in of_space}, found
 
 
 def test_the_directory_counts(disk, tmp_path):
