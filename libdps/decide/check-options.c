@@ -171,6 +171,14 @@ dps_check_options_set_policy(DpsCheckOptions *options, const char *text, GError 
 					 "line %u: %s: not a severity: it is error, warning, info "
 					 "or ignore",
 					 i + 1, value);
+		/* What every disk has cannot be what is wrong with one. */
+		if (strcmp(line, "dps-summary") == 0 && severity > (int)DPS_SEVERITY_INFO)
+			return dps_throw(
+				error, DPS_ERROR_INVALID,
+				"line %u: %s: is no fault but on every disk: it can be "
+				"info or ignore; why root is not found is a finding of its "
+				"own",
+				i + 1, line);
 		/* Two answers to one question: who wrote them knows which is meant. */
 		if (g_hash_table_contains(policy, line))
 			return dps_throw(

@@ -238,6 +238,8 @@ def test_policy(bad, failure, tmp_path):
     (b"esp-missing=info\nroot-multiple=info\nesp-missing=error\n", "line 3: esp-missing: has a severity in a line above"),
     (b"esp-missing=info\n# \xff\n", "line 2: not UTF-8"),
     (b"esp-missing=info\n\0esp-missing=error\n", "it has a NUL in it"),
+    (b"dps-summary=error\n", "line 1: dps-summary: is no fault but on every disk: it can be info or ignore"),
+    (b"# \n dps-summary = warning\n", "line 2: dps-summary: is no fault"),
     (b"\xef\xbb\xbfesp-missing=info\n", "line 1: \\xef\\xbb\\xbfesp-missing: no check has this code"),
 ])
 def test_wrong_policies(bad, failure, tmp_path, text, says):
@@ -262,7 +264,7 @@ def test_policies_that_change_nothing(bad, tmp_path, text):
     (["--only=root-multiple"], "", 0), (["--only=root-multiple", "--strict"], "", 1),
     (["--only=root-multiple"], "root-multiple=error", 1), (["--only=root-multiple", "--strict"], "root-multiple=info", 0),
     (["--ignore=esp-missing"], "esp-missing=error", 0), (["--only=esp-missing", "--ignore=esp-missing"], "", 0),
-    (["--only=dps-summary"], "dps-summary=error", 1), (["--only=dps-summary"], "dps-summary=warning", 0),
+    (["--only=dps-summary"], "dps-summary=info", 0), (["--only=dps-summary"], "dps-summary=ignore", 0),
     (["--quiet"], "", 1), (["--quiet"], "esp-missing=info", 0), (["--json"], "", 1),
 ])
 def test_what_fails_a_build(bad, tmp_path, words, policy, status):

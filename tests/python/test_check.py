@@ -35,7 +35,7 @@ def test_policy(bad):
 
 
 @pytest.mark.parametrize("options", [{"only": ["no-such"]}, {"ignore": ["no-such"]}, {"policy": {"no-such": "error"}},
-                                     {"policy": {"esp-missing": "awful"}}])
+                                     {"policy": {"esp-missing": "awful"}}, {"policy": {"dps-summary": "error"}}])
 def test_what_is_no_code_is_refused(bad, options):
     with pytest.raises(dps.Error):
         dps.check(bad, **options)

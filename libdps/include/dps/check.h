@@ -125,7 +125,8 @@ DPS_API gboolean dps_check_options_set_ignore(DpsCheckOptions *options, const ch
  *   lines and those that start with "#" are passed over
  * @error: %DPS_ERROR_INVALID: which line, and what is wrong with it; a code has one line
  *
- * The severities that a distribution wants instead of ours.
+ * The severities that a distribution wants instead of ours.  `dps-summary` is on every disk: it can
+ * be `info` or `ignore` only.
  *
  * Returns: %TRUE on success; on failure @options is as it was
  * Since: 0.1
