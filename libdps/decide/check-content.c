@@ -5,6 +5,7 @@
 #include "target/image.h"
 
 #include <inttypes.h>
+#include <unistd.h>
 
 static void
 check_root_fs_not_allowed(DpsCheck *check)
@@ -244,6 +245,86 @@ check_aux_duplicate(DpsCheck *check)
 	}
 }
 
+/* Where fstab mounts a partition; NULL: nowhere. */
+static const char *
+find_in_fstab(DpsCheck *check, DpsPartition *partition)
+{
+	GPtrArray *fstab = check->tree ? dps_tree_get_fstab(check->tree) : NULL;
+
+	for (guint i = 0; fstab && i < fstab->len; i++) {
+		const DpsFstabEntry *entry = fstab->pdata[i];
+		DpsPartition *found;
+
+		dps_check_find_root_spec(check, entry->spec, &found);
+		if (found == partition && entry->mount_point)
+			return entry->mount_point;
+	}
+	return NULL;
+}
+
+/* The first of the directories for sockets that systemd makes in /tmp at each boot, and nowhere
+ * else (tmpfiles.d/x11.conf); NULL: none is there, or it could not be looked into, which is said.
+ */
+static const char *
+find_sign_of_tmp(DpsCheck *check, DpsPartition *partition)
+{
+	static const char *const names[] = { ".X11-unix", ".ICE-unix", ".XIM-unix", ".font-unix" };
+	g_autoptr(GError) error = NULL;
+	const char *found = NULL;
+	DpsFiles *files;
+	int fd;
+
+	if (partition->content.kind == DPS_CONTENT_LUKS)
+		dps_check_cannot_judge(check, partition->number, "it is encrypted");
+	if (partition->content.kind != DPS_CONTENT_FILE_SYSTEM)
+		return NULL;
+
+	files = dps_image_open_files(partition, 0, &fd, &error);
+	if (!files) {
+		dps_check_cannot_judge(check, partition->number, error->message);
+		return NULL;
+	}
+	for (guint i = 0; i < G_N_ELEMENTS(names) && !found; i++) {
+		g_autoptr(DpsFileInfo) info = NULL;
+
+		if (dps_files_lookup(files, names[i], &info, NULL) && info &&
+		    info->kind == DPS_FILE_DIRECTORY)
+			found = names[i];
+	}
+	dps_files_free(files);
+	close(fd);
+	return found;
+}
+
+static void
+check_tmp_type_on_tmp(DpsCheck *check)
+{
+	for (DpsPartition *tmp = dps_check_next_of_role(check, DPS_ROLE_TMP, NULL); tmp;
+	     tmp = dps_check_next_of_role(check, DPS_ROLE_TMP, tmp)) {
+		const char *place = find_in_fstab(check, tmp);
+		const char *sign;
+
+		if (tmp->attributes & DPS_FLAG_NO_AUTO)
+			continue;
+		/* Whoever mounts it elsewhere by fstab knows what it is. */
+		dps_check_need_tree(check);
+		sign = place ? NULL : find_sign_of_tmp(check, tmp);
+		if (g_strcmp0(place, "/tmp") == 0)
+			dps_check_report(check, tmp->number,
+					 "take the tag away: `dps-tag apply {disk} "
+					 "linux-generic={n}`",
+					 "fstab mounts it at /tmp, and its type says /var/tmp: "
+					 "systemd mounts it there too");
+		else if (sign)
+			dps_check_report(check, tmp->number,
+					 "take the tag away, and mount it at /tmp by fstab: "
+					 "`dps-tag apply {disk} linux-generic={n}`",
+					 "holds %s, as only /tmp does, and its type says /var/tmp: "
+					 "systemd mounts it there",
+					 sign);
+	}
+}
+
 static gboolean
 has_fstab_swap(DpsCheck *check)
 {
@@ -395,6 +476,7 @@ const DpsRule dps_rules_content[] = {
 	{ "btrfs-default-not-root", DPS_SEVERITY_WARNING, check_btrfs_default_not_root },
 	{ "btrfs-multi-device", DPS_SEVERITY_WARNING, check_btrfs_multi_device },
 	{ "aux-duplicate", DPS_SEVERITY_WARNING, check_aux_duplicate },
+	{ "tmp-type-on-tmp", DPS_SEVERITY_WARNING, check_tmp_type_on_tmp },
 	{ "swap-multiple", DPS_SEVERITY_WARNING, check_swap_multiple },
 	{ "swap-type-mismatch", DPS_SEVERITY_ERROR, check_swap_type_mismatch },
 	{ NULL },

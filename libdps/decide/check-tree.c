@@ -7,20 +7,6 @@
 
 #include <string.h>
 
-/* The partition that a line of fstab names, when it is on this disk. */
-static DpsPartition *
-find_fstab_partition(DpsCheck *check, const DpsFstabEntry *entry)
-{
-	DpsPartition *partition;
-
-	/* A node of the target is not one of this machine. */
-	if (!entry->spec || !strchr(entry->spec, '='))
-		return NULL;
-	return dps_check_find_root_spec(check, entry->spec, &partition) == DPS_ROOT_SPEC_FOUND
-		       ? partition
-		       : NULL;
-}
-
 static const DpsFstabEntry *
 find_fstab_line(DpsCheck *check, const char *mount_point)
 {
@@ -93,23 +79,6 @@ check_var_no_machine_id(DpsCheck *check)
 			"mount /var by fstab, or set the machine-id with --machine-id",
 			"has the var type, whose UUID derives from the machine-id, and the "
 			"system has none yet: a new one never matches");
-}
-
-static void
-check_tmp_type_on_tmp(DpsCheck *check)
-{
-	const DpsFstabEntry *entry;
-	DpsPartition *partition;
-
-	if (!dps_check_next_of_role(check, DPS_ROLE_TMP, NULL) || !dps_check_need_tree(check))
-		return;
-	entry = find_fstab_line(check, "/tmp");
-	partition = entry ? find_fstab_partition(check, entry) : NULL;
-	if (partition && partition->type && partition->type->role == DPS_ROLE_TMP)
-		dps_check_report(check, partition->number,
-				 "take the tag away: `dps-tag apply {disk} linux-generic={n}`",
-				 "fstab mounts it at /tmp, and its type says /var/tmp: systemd "
-				 "mounts it there too");
 }
 
 /* Where systemd mounts a role; NULL for others. */
@@ -475,7 +444,6 @@ check_validatefs_mismatch(DpsCheck *check)
 const DpsRule dps_rules_tree[] = {
 	{ "var-partuuid-mismatch", DPS_SEVERITY_ERROR, check_var_partuuid_mismatch },
 	{ "var-no-machine-id", DPS_SEVERITY_WARNING, check_var_no_machine_id },
-	{ "tmp-type-on-tmp", DPS_SEVERITY_WARNING, check_tmp_type_on_tmp },
 	{ "mount-target-populated", DPS_SEVERITY_WARNING, check_mount_target_populated },
 	{ "fstab-shadows", DPS_SEVERITY_ERROR, check_fstab_shadows },
 	{ "fstab-boot-efi", DPS_SEVERITY_INFO, check_fstab_boot_efi },

@@ -79,6 +79,7 @@ def entry(more: str, *files: str) -> dict:
     return {**TYPE1, "loader/entries/test.conf": TYPE1["loader/entries/test.conf"] + more, **{name: "x" for name in files}}
 
 
+TMP = "7ec6f557-3bc5-4aca-b293-16ef5df639d1"
 NOWHERE = "12345678-1234-4234-8234-123456789abc"
 
 # fmt: off
@@ -235,6 +236,17 @@ ROWS: dict[str, Row] = {
         "cmdline-subvol-missing", "error", "subvolid=999: the btrfs in partition 2 has no such subvolume",
         Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvolid=999"), root=BTRFS),
         Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvolid=5"), root=BTRFS)),
+    # tmp
+    "what was /tmp": Row(
+        "tmp-type-on-tmp", "warning", "holds .ICE-unix, as only /tmp does", Disk(more=(ext4(type=TMP, files={"a": "a", ".ICE-unix": None}),)),
+        Disk(more=(ext4(type=TMP, files={"a": "a", "systemd-private-1-a.service-b/tmp": None}),))),
+    "what was /tmp, which fstab mounts elsewhere": Row(
+        "tmp-type-on-tmp", "warning", "fstab mounts it at /tmp",
+        Disk(tree=fstab(f"UUID={fs_uuid(3)} /tmp ext4 defaults 0 0\n"), more=(ext4(type=TMP, files={".X11-unix": None}),)),
+        Disk(tree=fstab(f"UUID={fs_uuid(3)} /var/tmp ext4 defaults 0 0\n"), more=(ext4(type=TMP, files={".X11-unix": None}),))),
+    "tmp in LUKS": Row(
+        "not-judged", "info", "it is encrypted (tmp-type-on-tmp", Disk(more=(Partition(size=20, type=TMP, content="crypto_LUKS"),)),
+        Disk(more=(Partition(size=2, type=TMP),))),
     # fstab
     "swap of fstab that is nowhere": Row(
         "fstab-shadows", "warning", "goes on without this swap", Disk(tree=fstab(f"UUID={NOWHERE} none swap sw 0 0\n")),
