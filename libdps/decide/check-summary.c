@@ -238,15 +238,18 @@ is_of_other_root(DpsCheck *check, DpsFinding *finding)
 	       strcmp(dps_finding_get_code(finding), "root-foreign-arch") != 0;
 }
 
-/* Beside nothing but its own words: which partition it is about is in them. */
+/* Beside nothing but its own words: which partition and file it is about is in them. */
 static char *
 describe_finding(DpsFinding *finding)
 {
-	guint partition = dps_finding_get_partition(finding);
+	GString *text = g_string_new(NULL);
 
-	return partition == 0 ? g_strdup(dps_finding_get_message(finding))
-			      : g_strdup_printf("partition %u: %s", partition,
-						dps_finding_get_message(finding));
+	if (dps_finding_get_partition(finding) != 0)
+		g_string_append_printf(text, "partition %u: ", dps_finding_get_partition(finding));
+	if (dps_finding_get_path(finding))
+		g_string_append_printf(text, "%s: ", dps_finding_get_path(finding));
+	g_string_append(text, dps_finding_get_message(finding));
+	return g_string_free(text, FALSE);
 }
 
 /* The first of these that is worse than a note is why root will not be found. */

@@ -177,6 +177,10 @@ ROWS: dict[str, Row] = {
         "esp-shim-csv", "warning", "/EFI/test/BOOTX64.CSV", Disk(files={**vendor("other", loader="grubx64.efi"), "EFI/test/BOOTX64.CSV": b"shimx64.efi,Test,,a\n"})),
     "GRUB behind shim that was cut off": Row(
         "esp-fallback-not-pe", "error", "no EFI program", Disk(files={**vendor("test", loader="grubx64.efi"), "EFI/test/grubx64.efi": makepe.grub()[:300]})),
+    "GRUB behind shim without its module bli": Row(
+        "loader-no-bli", "warning", "without the module bli",
+        Disk(files={**SHIM, "EFI/BOOT/grubx64.efi": makepe.grub()}),
+        verdict="no: partition 1: /EFI/BOOT/grubx64.efi: is GRUB 2.06 without"),
     "GRUB behind shim for another machine": Row(
         "esp-fallback-wrong-arch", "error", "a program for aarch64",
         Disk(files={**SHIM, "EFI/BOOT/grubx64.efi": makepe.grub(machine=makepe.ARM64, extra=b"grub\0bli\0" * 8)}), Disk(files=SHIM)),
