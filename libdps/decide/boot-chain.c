@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-/* What zipl writes into the first sector, for machines of s390x to start from a SCSI disk or a file
- * (s390-tools, zipl/include/boot.h). */
+/* What zipl writes to the start of a SCSI or virtio disk, in front of the records of the MBR, for
+ * machines of s390x (s390-tools, include/boot/boot_defs.h, struct scsi_mbr; zgetdump and ngdump look
+ * for these four bytes as well). */
 static gboolean
 has_zipl(DpsDisk *disk)
 {

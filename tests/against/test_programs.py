@@ -38,6 +38,65 @@ def disk(files: dict, tmp_path: pathlib.Path, name: str = "disk.raw") -> pathlib
         Partition(size=256, type=makedisk.ROOT_X86_64, content="ext4", files=layouts.tree("x86_64", "some", "Some Linux"))])
 
 
+# --- riscv64, with the programs of Debian 13 for it ---
+
+
+def riscv(pattern: str) -> pathlib.Path:
+    tree = binaries.foreign("trixie", "riscv64", "systemd-boot-efi", "grub-efi-riscv64-bin", "grub-efi-riscv64-unsigned")
+    return binaries.pick(tree, f"usr/lib/{pattern}")
+
+
+def riscv_boot() -> bytes:
+    return riscv("systemd/boot/efi/systemd-bootriscv64.efi").read_bytes()
+
+
+def riscv_uki(linux: pathlib.Path) -> bytes:
+    """ukify's image with riscv64's stub; any EFI program is a kernel for those who only look at its machine."""
+    return ukify(f"--linux={linux}", f"--os-release={OSREL}", "--uname=6.12", "--cmdline=quiet", "--efi-arch=riscv64",
+                 stub=riscv("systemd/boot/efi/linuxriscv64.efi.stub"), output="riscv.efi")
+
+
+def riscv_disk(files: dict, tmp_path: pathlib.Path) -> pathlib.Path:
+    return makedisk.make(tmp_path / "disk.raw", [
+        layouts.esp(512, files),
+        Partition(size=256, type=layouts.ROOTS["riscv64"], content="ext4", files=layouts.tree("riscv64", "some", "Some Linux"))])
+
+
+# The files of an ESP, and the errors that they have.
+RISCV = {
+    "systemd-boot, ukify": (lambda: {"EFI/BOOT/BOOTRISCV64.EFI": riscv_boot(),
+                                     "EFI/Linux/a.efi": riscv_uki(riscv("systemd/boot/efi/systemd-bootriscv64.efi"))}, []),
+    "the image itself": (lambda: {"EFI/BOOT/BOOTRISCV64.EFI": riscv_uki(riscv("systemd/boot/efi/systemd-bootriscv64.efi"))}, []),
+    "a kernel of another machine in it": (
+        lambda: {"EFI/BOOT/BOOTRISCV64.EFI": riscv_boot(), "EFI/Linux/a.efi": riscv_uki(small_kernel())}, ["error uki-wrong-arch"]),
+    "an image of another machine": (
+        lambda: {"EFI/BOOT/BOOTRISCV64.EFI": riscv_boot(), "EFI/Linux/a.efi": by_ukify("--cmdline=quiet"),
+                 "EFI/Linux/b.efi": riscv_uki(riscv("systemd/boot/efi/systemd-bootriscv64.efi"))}, ["error uki-wrong-arch"]),
+    "GRUB without root=": (lambda: {"EFI/BOOT/BOOTRISCV64.EFI": riscv("grub/riscv64-efi/monolithic/grubriscv64.efi").read_bytes(),
+                                    **ENTRY}, []),
+    "the loader of another machine": (lambda: {"EFI/BOOT/BOOTRISCV64.EFI": program("systemd-boot"),
+                                               "EFI/Linux/a.efi": riscv_uki(riscv("systemd/boot/efi/systemd-bootriscv64.efi"))},
+                                      ["error esp-fallback-wrong-arch"]),
+}
+
+
+@pytest.mark.parametrize("name", RISCV)
+def test_riscv(name: str, tmp_path: pathlib.Path) -> None:
+    make, wanted = RISCV[name]
+    findings = check(riscv_disk(make(), tmp_path))
+    assert of(findings, "error") == wanted, findings
+    verdict = next(f["message"] for f in findings if f["code"] == "dps-summary" and not f["partition"])
+    assert verdict.startswith("root is discoverable on riscv64: ")
+
+
+def test_riscv_headers() -> None:
+    for path, builder in (("systemd/boot/efi/systemd-bootriscv64.efi", "systemd-boot"),
+                          ("systemd/boot/efi/linuxriscv64.efi.stub", "systemd-stub"),
+                          ("grub/riscv64-efi/monolithic/grubriscv64.efi", "GRUB")):
+        ours = json.loads(subprocess.run([TOOL, "uki", riscv(path)], capture_output=True, text=True, check=True).stdout)
+        assert (ours["machine"], ours["builder"], ours["subsystem"], ours["problems"]) == (0x5064, builder, 10, []), path
+
+
 # --- Chains ---
 
 ENTRY = {"loader/entries/a.conf": "title A\nversion 1\nlinux /a/linux\ninitrd /a/initrd\noptions quiet\n",
@@ -134,12 +193,13 @@ def by_objcopy(is_real: bool = False, **sections: str) -> bytes:
 
 
 @functools.lru_cache(maxsize=None)
-def ukify(*words: str, stub: str = "linuxx64.efi.stub", output: str = "a.efi") -> bytes:
+def ukify(*words: str, stub: str | pathlib.Path = "linuxx64.efi.stub", output: str = "a.efi") -> bytes:
     pytest.importorskip("pefile", reason="SKIP: no python3-pefile here")
     tool = binaries.pick(binaries.foreign("trixie", "amd64", "systemd-ukify"), "usr/lib/systemd/ukify")
-    stubs = binaries.foreign("trixie", "amd64", "systemd-boot-efi")
+    if isinstance(stub, str):
+        stub = binaries.pick(binaries.foreign("trixie", "amd64", "systemd-boot-efi"), f"usr/lib/systemd/boot/efi/{stub}")
     to = pathlib.Path(place().name, output)
-    done = subprocess.run([sys.executable, tool, "build", f"--stub={binaries.pick(stubs, f'usr/lib/systemd/boot/efi/{stub}')}",
+    done = subprocess.run([sys.executable, tool, "build", f"--stub={stub}",
                            f"--output={to}", *words], capture_output=True, text=True, check=False, cwd=place().name)
     assert done.returncode == 0, done.stderr
     return to.read_bytes()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import pathlib
+import struct
 from collections.abc import Callable
 
 import binaries
@@ -205,7 +206,9 @@ def grub_stub(uuid: str, prefix: str) -> str:
 # BIOS and for PowerPC, and zipl's record.
 GRUB_MBR = b"\xeb\x63\x90" + bytes(380) + b"GRUB \0Geom\0Hard Disk\0Read\0 Error\0"
 PREP_CORE = b"\x7fELF\x01\x02\x01" + bytes(9) + b"\0\x02\0\x14" + bytes(100)
-ZIPL = b"zIPL\0\0\0\0"
+# struct scsi_mbr of s390-tools (include/boot/boot_defs.h), big-endian: magic, version, where the program
+# table is; and at 112 the boot information: magic, version, to start (not to dump), of SCSI, 64 bits.
+ZIPL = struct.pack(">4sI8xQHH4x80x4sBBBBQHH20x", b"zIPL", 1, 2048, 512, 1, b"zIPL", 1, 0, 2, 1, 2056, 512, 1)
 GRUB_CORE = b"\x52\xe8\x28\x01\x74" + bytes(300) + b"loading\0.\0\r\n\0Geom\0Read\0 Error\0"
 
 
