@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-from binaries import kernel, one
+from binaries import bootctl, kernel, one
 
 TOOL = os.environ["EFI_TOOL"]
 ENV = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
@@ -185,7 +185,7 @@ ENTRIES = {
 
 
 def test_entries_as_bootctl_lists_them(tmp_path: Path) -> None:
-    need("bootctl", "objcopy")
+    need("objcopy")
     esp = tmp_path / "efi"
     (esp / "loader/entries").mkdir(parents=True)
     (esp / "EFI/Linux").mkdir(parents=True)
@@ -204,7 +204,7 @@ def test_entries_as_bootctl_lists_them(tmp_path: Path) -> None:
 
     shown = run(
         *["env", "SYSTEMD_RELAX_ESP_CHECKS=1", "SYSTEMD_ESP_PATH=/efi"],
-        *["bootctl", f"--root={tmp_path}", "--json=short", "list"],
+        *[bootctl(), f"--root={tmp_path}", "--json=short", "list"],
     )
     # One document a line in 252, one array later.
     theirs = json.loads(shown) if shown.startswith("[") else [json.loads(line) for line in shown.splitlines()]

@@ -13,7 +13,6 @@ import functools
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
@@ -151,9 +150,7 @@ def write(directory: pathlib.Path, files: dict) -> None:
 def bootctl(version: str) -> tuple[tuple[str, ...], int]:
     """How to call it, and which systemd it is of."""
     if version == "own":
-        # Its package is not installed for it: that would install a boot loader.
-        found = shutil.which("bootctl", path=binaries.ENV["PATH"]) or str(binaries.one("systemd-boot", "usr/bin/bootctl"))
-        words: tuple[str, ...] = (found,)
+        words: tuple[str, ...] = (binaries.bootctl(),)
     else:
         tree = binaries.foreign("trixie", "amd64", "systemd-boot-tools", "libsystemd-shared", "libc6", "libacl1", "libaudit1", "libblkid1", "libcap-ng0", "libcap2",
                                 "libcrypt1", "libmount1", "libpam0g", "libpcre2-8-0", "libseccomp2", "libselinux1", "libssl3t64", "libzstd1", "zlib1g")

@@ -76,6 +76,12 @@ def one(name: str, pattern: str) -> Path:
     return pick(package(name), pattern)
 
 
+def bootctl() -> str:
+    """The machine's own, else that of its release: the package is not installed for it, for that would install a
+    boot loader."""
+    return shutil.which("bootctl", path=ENV["PATH"]) or str(one("systemd-boot", "usr/bin/bootctl"))
+
+
 def kernel() -> Path:
     """Debian's kernel for virtual machines."""
     text = subprocess.run(["apt-cache", "depends", "linux-image-cloud-amd64"], env=ENV, capture_output=True, text=True).stdout
