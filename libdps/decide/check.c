@@ -26,64 +26,12 @@ dps_check_is_code(const char *code)
 	return FALSE;
 }
 
-char *
-dps_check_quote(const char *word)
-{
-	for (const char *c = word; *c; c++)
-		if (!g_ascii_isalnum(*c) && !strchr("/._-+,:=@%", *c))
-			return g_shell_quote(word);
-	return *word ? g_strdup(word) : g_shell_quote(word);
-}
-
-/* Sets disk and number into a hint. */
-static char *
-fill_in(DpsCheck *check, const char *hint, guint partition)
-{
-	GString *text = g_string_new(hint);
-	g_autofree char *disk = dps_check_quote(dps_disk_get_path(check->disk));
-	g_autofree char *number = g_strdup_printf("%u", partition);
-	g_autofree char *root = NULL;
-
-	/* apply takes the architecture from the system's programs; what only the caller said, or a
-	 * loader, has to be said again. */
-	if (check->arch != DPS_ARCH_NONE &&
-	    (dps_check_options_get_arch(check->options) != DPS_ARCH_NONE || !check->tree ||
-	     dps_tree_get_arch(check->tree) != check->arch))
-		root = g_strconcat("root:", dps_arch_to_string(check->arch), NULL);
-	g_string_replace(text, "{root}", root ? root : "root", 0);
-	g_string_replace(text, "{n}", number, 0);
-	g_string_replace(text, "{disk}", disk, 0);
-	return g_string_free(text, FALSE);
-}
-
-/* Attributes as sfdisk(8) wants them; it has no word for bits 3 to 47. */
-char *
-dps_check_hint_attributes(uint64_t attributes)
-{
-	static const char *const low[] = { "RequiredPartition", "NoBlockIOProtocol",
-					   "LegacyBIOSBootable" };
-	GString *hint = g_string_new("clear it: `sfdisk --part-attrs {disk} {n} \"");
-	const char *separator = "";
-
-	for (guint bit = 0; bit < 64; bit++) {
-		if (!(attributes >> bit & 1) || (bit >= G_N_ELEMENTS(low) && bit < 48))
-			continue;
-		if (bit < G_N_ELEMENTS(low))
-			g_string_append_printf(hint, "%s%s", separator, low[bit]);
-		else
-			g_string_append_printf(hint, "%sGUID:%u", separator, bit);
-		separator = ",";
-	}
-	g_string_append(hint, "\"`");
-	return g_string_free(hint, FALSE);
-}
-
 static void G_GNUC_PRINTF(6, 0)
 	add_finding(DpsCheck *check, DpsSeverity severity, guint partition, const char *path,
 		    const char *hint, const char *format, va_list args)
 {
 	g_autofree char *message = g_strdup_vprintf(format, args);
-	g_autofree char *filled = hint ? fill_in(check, hint, partition) : NULL;
+	g_autofree char *filled = hint ? dps_check_fill_in(check, hint, partition) : NULL;
 
 	g_ptr_array_add(check->findings,
 			dps_finding_new(check->rule->code,

@@ -55,7 +55,8 @@ extern const DpsRule dps_rules_gpt[], dps_rules_esp[], dps_rules_fat[], dps_rule
  * Adds a finding of the rule that runs.  message is a format; hint may be NULL.  What is between
  * backquotes in a hint is a command that can be pasted: "{disk}" in it becomes the path of the
  * disk, quoted for a shell, "{n}" the number of the finding's partition, and "{root}" the role
- * root, with its architecture where the system's programs do not tell it.
+ * root, with its architecture where the system's programs do not tell it.  What sgdisk,
+ * sfdisk and parted would do to an image file with sectors of 4096 bytes is led to a loop device.
  */
 void dps_check_report(DpsCheck *check, guint partition, const char *hint, const char *format, ...)
 	G_GNUC_PRINTF(4, 5);
@@ -64,6 +65,9 @@ void dps_check_report_as(DpsCheck *check, DpsSeverity severity, guint partition,
 
 /* (transfer full): a word for a shell, quoted where it need be */
 char *dps_check_quote(const char *word);
+
+/* (transfer full): a hint with disk, number and architecture in it */
+char *dps_check_fill_in(DpsCheck *check, const char *hint, guint partition);
 
 /* (transfer full): the hint that sets a partition's attribute bits to these */
 char *dps_check_hint_attributes(uint64_t attributes);
