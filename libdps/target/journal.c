@@ -102,6 +102,12 @@ remove_journal(const Place *place, GError **error)
 	return flush_directory(place, error);
 }
 
+static gboolean
+is_there(const Place *place)
+{
+	return faccessat(place->dir, place->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* Writing */
 
 static void
@@ -218,7 +224,8 @@ dps_journal_write_edits(DpsMedium *medium, uint64_t start, GPtrArray *edits, gbo
 	/* Changed by somebody else before the first write: nothing is to be put back. */
 	if ((done == 0 && g_error_matches(local, DPS_ERROR, DPS_ERROR_CHANGED)) ||
 	    dps_medium_put_back(medium, start, edits, done, &put_back_error))
-		*is_left = !remove_journal(&place, NULL);
+		/* Removed, and the flush of that failed: nobody finishes what is not there. */
+		*is_left = !remove_journal(&place, NULL) && is_there(&place);
 	else
 		dps_prefix_error(&local,
 				 "%s: what was written could not be put back at once (%s): ",
@@ -415,5 +422,5 @@ dps_journal_is_pending(DpsMedium *medium)
 	g_auto(Place) place = { .dir = -1 };
 
 	return !dps_medium_is_device(medium) && find_place(medium, &place, NULL) &&
-	       faccessat(place.dir, place.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	       is_there(&place);
 }

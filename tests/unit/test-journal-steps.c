@@ -114,6 +114,33 @@ test_left_to_the_journal(Fixture *self, gconstpointer data)
 	g_assert_false(dps_journal_is_pending(self->medium));
 }
 
+/* What was put back is not there any more, whatever becomes of the journal's directory. */
+static void
+test_put_back_and_not_flushed(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		const char *call;
+		guint nth;
+		gboolean is_left;
+	} rows[] = { { "flush /", 2, FALSE }, { "unlink", 1, TRUE } };
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GPtrArray) edits = make_edits();
+		g_autoptr(GError) error = NULL;
+		gboolean is_left = !rows[i].is_left;
+
+		fault_set("write image", 2, EIO);
+		fault_set(rows[i].call, rows[i].nth, EIO);
+		g_assert_false(dps_journal_write_edits(self->medium, 0, edits, &is_left, &error));
+		g_assert_true(fault_clear());
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+		assert_image(self, 'a', 'a');
+		g_assert_cmpint(is_left, ==, rows[i].is_left);
+		g_assert_cmpint(dps_journal_is_pending(self->medium), ==, rows[i].is_left);
+		g_unlink(self->journal);
+	}
+}
+
 /* A journal that cannot be read, checked or finished stays. */
 static void
 test_finish_faults(Fixture *self, gconstpointer data)
@@ -217,6 +244,7 @@ main(int argc, char **argv)
 		{ "/journal-steps/order", test_order },
 		{ "/journal-steps/faults", test_faults },
 		{ "/journal-steps/left-to-the-journal", test_left_to_the_journal },
+		{ "/journal-steps/put-back-and-not-flushed", test_put_back_and_not_flushed },
 		{ "/journal-steps/finish-faults", test_finish_faults },
 	};
 
