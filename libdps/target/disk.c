@@ -250,6 +250,39 @@ read_partition(DpsMedium *medium, const DpsGpt *gpt, const DpsGptEntry *entry, G
 /* --- The disk -----------------------------------------------------------------------------------
  */
 
+/* Whether there is nothing about it that would be otherwise a moment later. */
+static gboolean
+is_settled(DpsGptPresence presence, const DpsGpt *gpt)
+{
+	if (!gpt)
+		return presence != DPS_GPT_DAMAGED;
+	return gpt->primary.good && gpt->backup.good && !gpt->copies_differ;
+}
+
+/*
+ * Somebody who takes no lock may have written it between our look at a header and at its entries:
+ * what seems to be damaged is looked at twice.
+ */
+static gboolean
+read_gpt(DpsMedium *medium, guint sector_size, DpsGptPresence *presence, Reading *reading,
+	 GError **error)
+{
+	DpsRegion region = dps_medium_get_region(medium);
+
+	for (guint i = 0; i < 2; i++) {
+		g_clear_pointer(&reading->gpt, dps_gpt_free);
+		g_clear_pointer(&reading->problem, g_free);
+		if (!dps_gpt_read(&region, sector_size, presence, &reading->gpt, &reading->problem,
+				  error)) {
+			dps_prefix_error(error, "%s: ", dps_medium_get_path(medium));
+			return FALSE;
+		}
+		if (is_settled(*presence, reading->gpt))
+			break;
+	}
+	return TRUE;
+}
+
 static Reading *
 read_disk(DpsMedium *medium, guint sector_size, GError **error)
 {
@@ -260,15 +293,11 @@ read_disk(DpsMedium *medium, guint sector_size, GError **error)
 		[DPS_GPT_NONE] = DPS_TABLE_NONE,
 	};
 	g_autoptr(Reading) reading = g_new0(Reading, 1);
-	DpsRegion region = dps_medium_get_region(medium);
 	DpsGptPresence presence;
 
 	reading->partitions = g_ptr_array_new_with_free_func((GDestroyNotify)dps_partition_free);
-	if (!dps_gpt_read(&region, sector_size, &presence, &reading->gpt, &reading->problem,
-			  error)) {
-		dps_prefix_error(error, "%s: ", dps_medium_get_path(medium));
+	if (!read_gpt(medium, sector_size, &presence, reading, error))
 		return NULL;
-	}
 	reading->table = tables[presence];
 	if (!reading->gpt)
 		return g_steal_pointer(&reading);

@@ -119,6 +119,40 @@ test_changed_late(Fixture *self, gconstpointer data)
 	g_assert_false(has_backup(self));
 }
 
+/* Half of theirs and half of the old one would be a table that is damaged: there is none. */
+static void
+test_changed_while_it_is_read(Fixture *self, gconstpointer data)
+{
+	guint n_theirs = 0, nth;
+
+	for (nth = 1;; nth++) {
+		g_autoptr(GError) error = NULL;
+		g_autoptr(DpsDisk) disk = NULL;
+		const DpsGpt *gpt;
+
+		g_assert_cmpuint(nth, <, 500);
+		put_disk(self);
+		fault_set_event("read disk.raw", nth, put_their_table, self);
+		disk = dps_disk_open(self->path, DPS_OPEN_READ_ONLY, &error);
+		g_assert_no_error(error);
+		if (!fault_clear())
+			break;
+		gpt = dps_disk_get_gpt(disk);
+		/* Or libfdisk, which reads behind us, has theirs. */
+		if (!gpt) {
+			g_assert_false(dps_disk_require_table(disk, &error));
+			g_assert_nonnull(strstr(error->message, "differently"));
+			continue;
+		}
+		g_assert_true(gpt->primary.good && gpt->backup.good && !gpt->copies_differ);
+		n_theirs += g_str_has_prefix(
+			dps_partition_get_type_uuid(dps_disk_get_partition_by_number(disk, 4)),
+			"14141499");
+	}
+	g_assert_cmpuint(n_theirs, >, 3);
+	g_assert_cmpuint(n_theirs, <, nth - 1);
+}
+
 /*
  * Behind our last comparison of what was written nothing looks at the bytes again, but the table
  * and the file system are read once more, and must say what was planned.
@@ -256,6 +290,7 @@ main(int argc, char **argv)
 	ADD("/apply-others/changed", test_changed);
 	ADD("/apply-others/changed-in-the-cache", test_changed_in_the_cache);
 	ADD("/apply-others/changed-late", test_changed_late);
+	ADD("/apply-others/changed-while-it-is-read", test_changed_while_it_is_read);
 	ADD("/apply-others/changed-at-each-read", test_changed_at_each_read);
 	ADD("/apply-others/read-again", test_read_again);
 #undef ADD
