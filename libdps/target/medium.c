@@ -284,7 +284,8 @@ dps_medium_stop_writing(DpsMedium *self)
 	reader = open(name, O_RDONLY | O_CLOEXEC);
 	if (reader < 0)
 		reader = open(self->path, O_RDONLY | O_CLOEXEC);
+	/* Regions have the number: closed, it would soon be that of another file. */
 	if (reader < 0 || dup3(reader, self->fd, O_CLOEXEC) < 0)
-		dps_fd_close(&self->fd);
+		flock(self->fd, LOCK_UN);
 	self->writable = FALSE;
 }

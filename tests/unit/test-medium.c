@@ -279,23 +279,6 @@ test_no_disk(Fixture *fixture, gconstpointer data)
 	}
 }
 
-/* The lock is given up, and reading goes on. */
-static void
-test_stop_writing(Fixture *fixture, gconstpointer data)
-{
-	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
-	g_autoptr(DpsMedium) next = NULL;
-	DpsRegion region = dps_medium_get_region(medium);
-	uint8_t byte;
-
-	dps_medium_stop_writing(medium);
-	g_assert_false(dps_medium_is_writable(medium));
-	g_assert_true(dps_region_read(&region, 300, &byte, 1, NULL));
-	g_assert_cmpuint(byte, ==, 300 % 251);
-	next = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE | DPS_OPEN_LOCK_NONBLOCK, NULL);
-	g_assert_nonnull(next);
-}
-
 /* Two edits of a writable medium. */
 static GPtrArray *
 make_two_edits(void)
@@ -620,7 +603,6 @@ main(int argc, char **argv)
 	ADD("/medium/virtual-machine", test_virtual_machine);
 	ADD("/medium/formats", test_formats);
 	ADD("/medium/no-disk", test_no_disk);
-	ADD("/medium/stop-writing", test_stop_writing);
 	ADD("/medium/write-faults", test_write_faults);
 	ADD("/medium/another-program", test_another_program);
 	ADD("/medium/each-call-of-a-write", test_each_call_of_a_write);
