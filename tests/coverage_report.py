@@ -76,7 +76,10 @@ def leave_out_dead_ends(file: File, source: str) -> None:
         if line.strip() != "g_assert_not_reached();":
             continue
         first = last = number
-        while re.fullmatch(r"\s*(\}|break;|case \w+:)", text[first - 2]) and file.lines.get(first - 1, 0) == 0:
+        # The bracket of a switch counts with what is around it.
+        while re.fullmatch(r"\s*(\}|break;|case \w+:)", text[first - 2]) and (
+            text[first - 2].strip() == "}" or file.lines.get(first - 1, 0) == 0
+        ):
             first -= 1
         while text[last].strip() == "}" and file.lines.get(last + 1, 0) == 0:
             last += 1

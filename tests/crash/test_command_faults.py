@@ -190,6 +190,15 @@ def test_signals(
     assert {"old", "new"} <= seen
 
 
+def test_interrupted_and_failed(benches: dict[tuple[str, str], Bench], place: Path) -> None:
+    """The signal ends it all the same; why nothing was changed is told before."""
+    bench = get_bench(benches, place, "files", "apply")
+    got = bench.run(f"change:1:signal{int(signal.SIGINT)},flush:4:{errno.EIO}")
+    assert got.n_faults == 2, got
+    assert (got.status, got.state) == (-signal.SIGINT, "old"), got
+    assert UNTOUCHED in got.text and "flush" in got.text, got
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="SKIP: mounts a small file system, which needs root")
 def test_backup_directory_that_is_full(
     benches: dict[tuple[str, str], Bench], place: Path, tmp_path: Path

@@ -328,6 +328,7 @@ DEAD_ENDS = """\
 
 @pytest.mark.parametrize(("counts", "left"), [
     ({3: 1, 4: 0, 5: 0, 6: 0, 7: 0, 8: 0, 11: 0, 13: 1}, {3, 13}),
+    ({3: 1, 4: 0, 5: 0, 6: 1, 7: 0, 8: 0, 11: 0, 13: 1}, {3, 6, 13}),
     ({3: 0, 4: 2, 5: 2, 6: 2, 7: 2, 8: 0, 11: 4, 13: 0}, {3, 4, 5, 6, 7, 11, 13}),
 ])
 def test_what_nobody_comes_by_on_purpose_is_not_counted(counts, left):

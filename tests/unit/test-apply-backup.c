@@ -29,11 +29,6 @@ test_older_backup(Fixture *self, gconstpointer data)
 		{ "933ac7e1", "933ac7e2" }, /* to something else */
 		{ "\"start\": 256000", "\"start\": 256512" },
 		{ "\"kind\": \"flags\"", "\"kind\": \"name\"" },
-		/* Of a partition that is not there, which has no flags either. */
-		{ "\"changes\": [",
-		  "\"changes\": [{\"kind\": \"flags\", \"partition\": 3, \"start\": 1048576, "
-		  "\"uuid\": \"a3a3a3a3-a3a3-a3a3-a3a3-a3a3a3a3a3a3\", "
-		  "\"from\": \"0x8000000000000000\", \"to\": \"0x0000000000000000\"}," },
 	};
 
 	g_assert_true(dps_plan_prepare(plan, &error));
@@ -162,6 +157,43 @@ test_backup_of_another_job(Fixture *self, gconstpointer data)
 	}
 }
 
+/* To finish a table there is nothing to keep, and what was kept is told of when it is of this job.
+ */
+static void
+test_of_a_table(Fixture *self, gconstpointer data)
+{
+	/* An entry of a partition that is not there, and so has no flags either. */
+	static const char *more =
+		"\"changes\": [{\"kind\": \"flags\", \"partition\": 3, \"start\": 1048576, "
+		"\"uuid\": \"a3a3a3a3-a3a3-a3a3-a3a3-a3a3a3a3a3a3\", "
+		"\"from\": \"0x8000000000000000\", \"to\": \"0x0000000000000000\"},";
+
+	for (guint i = 0; i < 2; i++) {
+		g_autoptr(GError) error = NULL;
+		g_autoptr(DpsDisk) disk = NULL;
+		g_autoptr(DpsPlan) plan = NULL;
+
+		put_disk(self);
+		g_unlink(self->backup);
+		fault_set_from("write disk.raw", 9, EIO);
+		g_assert_false(apply(self, self->backup, &error));
+		g_assert_true(fault_clear());
+		g_clear_error(&error);
+		if (i == 1) {
+			change_backup(self, "\"changes\": [", more);
+			g_assert_cmpint(g_chmod(self->backup, 0600), ==, 0);
+		}
+		disk = open_disk(self);
+		plan = make_plan(disk);
+		g_assert_true(dps_plan_apply(plan, self->backup, &error));
+		g_assert_no_error(error);
+		g_assert_cmpstr(dps_plan_get_backup(plan), ==, i == 0 ? self->backup : NULL);
+		g_clear_pointer(&plan, dps_plan_unref);
+		g_clear_pointer(&disk, dps_disk_unref);
+		assert_disk(self, NEW);
+	}
+}
+
 static gboolean
 has_finding(DpsPlan *plan, const char *code)
 {
@@ -280,6 +312,7 @@ test_default_place(Fixture *self, gconstpointer data)
 	g_assert_false(apply_to_device(self, root, FALSE, &backup, &error));
 	g_assert_nonnull(strstr(error->message, "backup: "));
 	g_assert_nonnull(strstr(error->message, root));
+	g_assert_nonnull(strstr(error->message, ": /var/lib/libdps: "));
 	g_assert_nonnull(strstr(error->message, "nothing was changed"));
 	assert_disk(self, OLD);
 	made_up_remove(root);
@@ -293,6 +326,7 @@ main(int argc, char **argv)
 	ADD("/apply-backup/older", test_older_backup);
 	ADD("/apply-backup/of-a-copy", test_backup_of_a_copy);
 	ADD("/apply-backup/of-another-job", test_backup_of_another_job);
+	ADD("/apply-backup/of-a-table", test_of_a_table);
 	ADD("/apply-backup/default-place", test_default_place);
 #undef ADD
 	return g_test_run();
