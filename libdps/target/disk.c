@@ -3,12 +3,11 @@
 #include "ground/error.h"
 #include "ground/types.h"
 #include "target/blockdev.h"
+#include "target/fdisk.h"
 #include "target/journal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <libfdisk/libfdisk.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -42,90 +41,6 @@ reading_free(Reading *reading)
 }
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Reading, reading_free)
-
-/* --- What libfdisk says of the same table -------------------------------------------------------
- */
-
-typedef struct fdisk_context FdiskContext;
-typedef struct fdisk_table FdiskTable;
-typedef struct fdisk_iter FdiskIter;
-
-/*
- * No fdisk_deassign_device(): it flushes the descriptor, also one that was only read from, and
- * would have a look at an image wait for all that somebody else wrote to it.
- */
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(FdiskContext, fdisk_unref_context)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(FdiskTable, fdisk_unref_table)
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(FdiskIter, fdisk_free_iter)
-
-/* Whether libfdisk has the same for this partition. */
-static gboolean
-is_same_entry(const DpsGpt *gpt, struct fdisk_partition *other)
-{
-	const DpsGptEntry *entry =
-		dps_gpt_get_entry(gpt, (uint32_t)fdisk_partition_get_partno(other) + 1);
-	struct fdisk_parttype *type = fdisk_partition_get_type(other);
-	const char *type_text = type ? fdisk_parttype_get_string(type) : NULL;
-	const char *uuid_text = fdisk_partition_get_uuid(other);
-	DpsGuid type_guid, guid;
-
-	return entry && type_text && uuid_text &&
-	       dps_guid_from_string(type_text, &type_guid, NULL) &&
-	       dps_guid_from_string(uuid_text, &guid, NULL) &&
-	       dps_guid_equal(&type_guid, &entry->type_guid) &&
-	       dps_guid_equal(&guid, &entry->guid) &&
-	       fdisk_partition_get_start(other) == entry->first_lba &&
-	       fdisk_partition_get_end(other) == entry->last_lba;
-}
-
-/*
- * A second reader of the same bytes, which the rest of the system goes by.  It gets the descriptor
- * only after format/gpt found the table sound: libfdisk can be made to allocate gigabytes.  Without
- * a callback for questions it asks, prints and writes nothing.  It does not get one whose other
- * copy asks for more than a table may have.
- *
- * Returns: (transfer full) (nullable): where the two differ, %NULL when they agree
- */
-static char *
-compare_with_libfdisk(DpsMedium *medium, const DpsGpt *gpt)
-{
-	g_autoptr(FdiskContext) context = fdisk_new_context();
-	g_autoptr(FdiskTable) table = NULL;
-	g_autoptr(FdiskIter) iter = fdisk_new_iter(FDISK_ITER_FORWARD);
-	struct fdisk_partition *partition;
-	DpsRegion region = dps_medium_get_region(medium);
-	guint n = 0;
-
-	/* Then ours is the only reading; the copy that is bad is reported as such. */
-	if (!dps_gpt_is_safe_for_others(&region, gpt))
-		return NULL;
-	if (!context || !iter)
-		return g_strdup("libfdisk: out of memory");
-
-	/* List only: no search for other file systems in the way of the table. */
-	fdisk_enable_listonly(context, 1);
-	if (!dps_medium_is_device(medium))
-		fdisk_save_user_sector_size(context, gpt->sector_size, gpt->sector_size);
-	if (fdisk_assign_device_by_fd(context, dps_medium_get_fd(medium),
-				      dps_medium_get_path(medium), 1) != 0 ||
-	    !fdisk_is_label(context, GPT))
-		return g_strdup("libfdisk finds no GPT in it");
-	if (fdisk_get_partitions(context, &table) != 0)
-		return g_strdup("libfdisk cannot read its partitions");
-
-	while (fdisk_table_next_partition(table, iter, &partition) == 0) {
-		if (!fdisk_partition_is_used(partition))
-			continue;
-		if (!is_same_entry(gpt, partition))
-			return g_strdup_printf("libfdisk reads partition %zu differently",
-					       fdisk_partition_get_partno(partition) + 1);
-		n++;
-	}
-	if (n != gpt->entries->len)
-		return g_strdup_printf("libfdisk finds %u partitions, and there are %u", n,
-				       gpt->entries->len);
-	return NULL;
-}
 
 /* --- Partitions ---------------------------------------------------------------------------------
  */
@@ -302,12 +217,12 @@ read_disk(DpsMedium *medium, guint sector_size, GError **error)
 	if (!reading->gpt)
 		return g_steal_pointer(&reading);
 
-	reading->problem = compare_with_libfdisk(medium, reading->gpt);
+	reading->problem = dps_fdisk_compare(medium, reading->gpt);
 	if (reading->problem) {
 		/* Our reads go on after a signal or a short read; libfdisk's give up: ask it again.
 		 */
 		g_free(reading->problem);
-		reading->problem = compare_with_libfdisk(medium, reading->gpt);
+		reading->problem = dps_fdisk_compare(medium, reading->gpt);
 	}
 	if (reading->problem) {
 		g_clear_pointer(&reading->gpt, dps_gpt_free);
@@ -515,164 +430,6 @@ dps_disk_get_partition_by_number(DpsDisk *disk, guint number)
 	return NULL;
 }
 
-static DpsPartition *
-get_partition_by_device(DpsDisk *disk, dev_t device)
-{
-	for (guint i = 0; i < disk->now->partitions->len; i++) {
-		DpsPartition *partition = g_ptr_array_index(disk->now->partitions, i);
-
-		if (partition->node && partition->device == device)
-			return partition;
-	}
-	return NULL;
-}
-
-/* --- Finding one by what people type ------------------------------------------------------------
- */
-
-typedef const char *(*GetValue)(DpsPartition *partition);
-
-static const struct {
-	const char *prefix;
-	GetValue get_value;
-	gboolean fold_case; /* UUIDs; also a FAT's, "AB12-34CD" */
-} tags[] = {
-	{ "LABEL=", dps_partition_get_content_label, FALSE },
-	{ "UUID=", dps_partition_get_content_uuid, TRUE },
-	{ "PARTLABEL=", dps_partition_get_label, FALSE },
-	{ "PARTUUID=", dps_partition_get_uuid, TRUE },
-};
-
-/* fstab and shells leave quotes around a value. */
-static char *
-unquote(const char *value)
-{
-	size_t size = strlen(value);
-
-	if (size >= 2 && (value[0] == '"' || value[0] == '\'') && value[size - 1] == value[0])
-		return g_strndup(value + 1, size - 2);
-	return g_strdup(value);
-}
-
-static gboolean
-is_same_value(const char *has, const char *value, gboolean fold_case)
-{
-	return has && (fold_case ? g_ascii_strcasecmp(has, value) : strcmp(has, value)) == 0;
-}
-
-gboolean
-dps_partition_has_tag(DpsPartition *partition, const char *tag)
-{
-	for (guint i = 0; i < G_N_ELEMENTS(tags); i++) {
-		g_autofree char *value = NULL;
-
-		if (!g_str_has_prefix(tag, tags[i].prefix))
-			continue;
-		value = unquote(tag + strlen(tags[i].prefix));
-		return is_same_value(tags[i].get_value(partition), value, tags[i].fold_case);
-	}
-	return FALSE;
-}
-
-static DpsPartition *
-find_by_value(DpsDisk *disk, const char *spec, GetValue get_value, const char *value,
-	      gboolean fold_case, GError **error)
-{
-	g_autoptr(GString) numbers = g_string_new(NULL);
-	DpsPartition *found = NULL;
-	guint n = 0;
-
-	for (guint i = 0; i < disk->now->partitions->len; i++) {
-		DpsPartition *partition = g_ptr_array_index(disk->now->partitions, i);
-
-		if (!is_same_value(get_value(partition), value, fold_case))
-			continue;
-		found = partition;
-		n++;
-		g_string_append_printf(numbers, "%s%u", numbers->len > 0 ? ", " : "",
-				       partition->number);
-	}
-	if (n > 1)
-		return dps_throw_null(error, DPS_ERROR_AMBIGUOUS,
-				      "%s: %s: partitions %s have it: give a number",
-				      dps_disk_get_path(disk), spec, numbers->str);
-	if (!found)
-		return dps_throw_null(error, DPS_ERROR_NOT_FOUND,
-				      "%s: %s: no partition has it: see `dps-tag show`",
-				      dps_disk_get_path(disk), spec);
-	return found;
-}
-
-static DpsPartition *
-find_by_number(DpsDisk *disk, const char *spec, GError **error)
-{
-	guint64 number;
-	DpsPartition *partition;
-
-	if (!g_ascii_string_to_unsigned(spec, 10, 1, G_MAXUINT, &number, NULL))
-		return dps_throw_null(error, DPS_ERROR_INVALID,
-				      "%s: not a number of a partition: they count from 1", spec);
-	partition = dps_disk_get_partition_by_number(disk, (guint)number);
-	if (!partition) {
-		dps_throw_partition(
-			error, (guint)number, DPS_ERROR_NOT_FOUND,
-			"%s: partition %s: the table has no such partition: see `dps-tag show`",
-			dps_disk_get_path(disk), spec);
-		return NULL;
-	}
-	return partition;
-}
-
-static DpsPartition *
-find_by_node(DpsDisk *disk, const char *spec, GError **error)
-{
-	DpsPartition *partition;
-	struct stat st;
-
-	if (stat(spec, &st) < 0)
-		return dps_throw_errno_null(error, errno, "%s", spec);
-	if (!S_ISBLK(st.st_mode))
-		return dps_throw_null(error, DPS_ERROR_INVALID, "%s: not a block device", spec);
-
-	partition = get_partition_by_device(disk, st.st_rdev);
-	if (!partition)
-		return dps_throw_null(error, DPS_ERROR_NOT_FOUND, "%s: not a partition of %s", spec,
-				      dps_disk_get_path(disk));
-	return partition;
-}
-
-DpsPartition *
-dps_disk_find_partition(DpsDisk *disk, const char *spec, GError **error)
-{
-	g_return_val_if_fail(disk != NULL, NULL);
-	g_return_val_if_fail(spec != NULL, NULL);
-	g_return_val_if_fail(error == NULL || *error == NULL, NULL);
-
-	if (!dps_disk_require_table(disk, error))
-		return NULL;
-
-	for (guint i = 0; i < G_N_ELEMENTS(tags); i++) {
-		g_autofree char *value = NULL;
-
-		if (!g_str_has_prefix(spec, tags[i].prefix))
-			continue;
-		value = unquote(spec + strlen(tags[i].prefix));
-		if (*value == '\0')
-			return dps_throw_null(error, DPS_ERROR_INVALID, "%s: no value", spec);
-		return find_by_value(disk, spec, tags[i].get_value, value, tags[i].fold_case,
-				     error);
-	}
-	if (g_ascii_isdigit(spec[0]))
-		return find_by_number(disk, spec, error);
-	if (strchr(spec, '/'))
-		return find_by_node(disk, spec, error);
-
-	return dps_throw_null(error, DPS_ERROR_INVALID,
-			      "%s: not a partition: give its number, its node, or LABEL=, UUID=, "
-			      "PARTLABEL= or PARTUUID= with a value",
-			      spec);
-}
-
 const DpsGpt *
 dps_disk_get_gpt(DpsDisk *disk)
 {
@@ -689,59 +446,4 @@ const char *
 dps_disk_get_table_problem(DpsDisk *disk)
 {
 	return disk->now->problem;
-}
-
-gboolean
-dps_disk_is_at(DpsDisk *disk, const char *path)
-{
-	struct stat one, other;
-
-	if (fstat(dps_medium_get_fd(disk->medium), &one) < 0 || stat(path, &other) < 0)
-		return FALSE;
-	/* A device has many nodes, and one number. */
-	if (S_ISBLK(one.st_mode))
-		return S_ISBLK(other.st_mode) && one.st_rdev == other.st_rdev;
-	return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
-/* Whether the disk is the file at @path, or a loop device over all of it. */
-static gboolean
-is_over_file(DpsMedium *medium, const char *path)
-{
-	g_autofree char *file = NULL;
-	struct stat one, other;
-
-	if (dps_medium_is_device(medium)) {
-		file = dps_blockdev_get_whole_file(&dps_system, dps_medium_get_device(medium));
-		if (!file || stat(file, &one) < 0)
-			return FALSE;
-	} else if (fstat(dps_medium_get_fd(medium), &one) < 0) {
-		return FALSE;
-	}
-	return stat(path, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-}
-
-gboolean
-dps_disk_find_backing(DpsDisk *disk, const DpsBacking *backing, DpsPartition **partition)
-{
-	*partition = NULL;
-
-	if (dps_medium_is_device(disk->medium) &&
-	    backing->disk == dps_medium_get_device(disk->medium)) {
-		if (backing->number != 0)
-			*partition = dps_disk_get_partition_by_number(disk, backing->number);
-		return TRUE;
-	}
-
-	/* The same file twice: all of it as the disk, and a part of it as a partition (osbuild). */
-	if (!backing->file || !is_over_file(disk->medium, backing->file))
-		return FALSE;
-
-	for (guint i = 0; i < disk->now->partitions->len; i++) {
-		DpsPartition *candidate = g_ptr_array_index(disk->now->partitions, i);
-
-		if (candidate->start == backing->file_offset)
-			*partition = candidate;
-	}
-	return TRUE;
 }

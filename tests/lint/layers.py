@@ -22,7 +22,7 @@ FLOORS = ("ground", "format", "target", "decide")
 
 # Which file a foreign library enters through; the key is the start of the header's name.
 DOORS = {
-    "libfdisk/": {"libdps/target/disk.c"},
+    "libfdisk/": {"libdps/target/fdisk.c"},
     "blkid/": {"libdps/target/content.c"},
     "libmount/": {"libdps/target/mount-tables.c"},
     "btrfsutil.h": {"libdps/target/subvolume.c"},

@@ -25,8 +25,8 @@ GOOD = {
     "libdps/ground/region.c": '#include "ground/region.h"\n#include <unistd.h>\n',
     "libdps/format/fat.h": '#include "ground/region.h"\n',
     "libdps/target/disk.h": '#include <dps/thing.h>\n#include "format/fat.h"\n',
-    "libdps/target/disk.c": '#include "target/disk.h"\n#include "target/medium.h"\n'
-    "#include <libfdisk/libfdisk.h>\n",
+    "libdps/target/disk.c": '#include "target/disk.h"\n#include "target/medium.h"\n',
+    "libdps/target/fdisk.c": "#include <libfdisk/libfdisk.h>\n",
     "libdps/target/medium.h": '#include "ground/region.h"\n',
     "libdps/target/medium.c": '#include "target/medium.h"\n#include <linux/fs.h>\n'
     "#include <fcntl.h>\n",
@@ -67,7 +67,7 @@ def test_layers_good(tmp_path: Path) -> None:
         (
             "libdps/format/x.c",
             "#include <libfdisk/libfdisk.h>\n",
-            "enters through libdps/target/disk.c",
+            "enters through libdps/target/fdisk.c",
         ),
         ("libdps/format/x.c", "  #  include <blkid/blkid.h>\n", "enters through"),
         ("libdps/decide/x.c", "#include <jansson.h>\n", "enters through"),

@@ -244,8 +244,8 @@ DPS_API DpsArch dps_plan_get_arch(DpsPlan *plan);  /* what roles without one get
  * dps_plan_get_assignments:
  * @plan: a plan
  *
- * Returns: (transfer none) (element-type DpsAssignment): what was given, in the order of the calls,
- *   and what was detected behind it; never %NULL
+ * Returns: (transfer none) (element-type DpsAssignment): what was given and what was detected; by
+ *   partition once it is prepared; never %NULL
  * Since: 0.1
  */
 DPS_API GPtrArray *dps_plan_get_assignments(DpsPlan *plan);
