@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/finding.h"
+#include "decide/place.h"
 #include "decide/plan.h"
 #include "decide/winner.h"
 #include "ground/error.h"
@@ -16,279 +17,6 @@
  * error: an installer must not stop because /home is on a second disk.
  */
 
-/* One mount point of the tree, and where it is. */
-typedef struct {
-	const char *mount_point; /* "/" also for what image mode has at /sysroot; NULL for swap */
-	const DpsMount *mount;	 /* NULL: not mounted */
-	const DpsFstabEntry *entry; /* NULL: not in fstab */
-	DpsPartition *partition;    /* NULL: not on a partition of this disk */
-	char *reason;		    /* how it is known; or why it is not on one, one line */
-} Place;
-
-static void
-place_clear(Place *place)
-{
-	g_free(place->reason);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Place, place_clear)
-
-static const char *
-describe_layers(DpsLayers layers)
-{
-	if (layers & DPS_LAYER_LVM)
-		return "LVM";
-	if (layers & DPS_LAYER_RAID)
-		return "RAID";
-	if (layers & DPS_LAYER_VERITY)
-		return "dm-verity";
-	return "device-mapper";
-}
-
-/* Layers below which the partition itself can still carry the type: systemd looks through them. */
-#define TRANSPARENT_LAYERS (DPS_LAYER_LUKS | DPS_LAYER_MULTIPATH)
-
-/* Sets place's partition, or says in its reason why it is not on one of this disk. */
-static void
-locate_backings(DpsPlan *plan, GPtrArray *backings, gboolean is_multi_device, Place *place)
-{
-	const DpsBacking *backing = backings->pdata[0];
-
-	if (is_multi_device || (backings->len > 1 && backing->layers == DPS_LAYER_NONE)) {
-		place->reason = g_strdup("is on a file system over several devices");
-		return;
-	}
-
-	if (backings->len > 1 || backing->layers & ~(DpsLayers)TRANSPARENT_LAYERS)
-		place->reason = g_strdup_printf("is on %s%s%s", describe_layers(backing->layers),
-						backing->layer_name ? ": " : "",
-						backing->layer_name ? backing->layer_name : "");
-	else if (!dps_disk_find_backing(plan->disk, backing, &place->partition))
-		place->reason =
-			g_strdup_printf("is on another disk%s%s", backing->disk_node ? ", " : "",
-					backing->disk_node ? backing->disk_node : "");
-	else if (!place->partition)
-		place->reason = g_strdup("is on the whole disk, or on a partition that is not in "
-					 "the table");
-}
-
-static Place
-locate_mount(DpsPlan *plan, const DpsMount *mount, const char *mount_point)
-{
-	Place place = { .mount_point = mount_point, .mount = mount };
-
-	locate_backings(plan, mount->backings, mount->is_multi_device, &place);
-	if (place.partition)
-		place.reason =
-			g_strdup_printf("mounted at %s (%s%s%s)", mount_point, mount->fs_type,
-					mount->subvolume ? ", subvolume " : "",
-					mount->subvolume ? mount->subvolume : "");
-	return place;
-}
-
-/* How many characters of @text, from its start, are of @set; 0 also when more than @most are. */
-static gsize
-span(const char *text, const char *set, gsize most)
-{
-	gsize size = strspn(text, set);
-
-	return size <= most ? size : 0;
-}
-
-/*
- * The partition number of "/dev/vda3" and "/dev/nvme0n1p3", and where the disk's name ends; or 0.
- * No regular expression: every line of an fstab is held against all others.
- */
-static guint
-parse_target_node(const char *node, gsize *disk_length)
-{
-	static const char letters[] = "abcdefghijklmnopqrstuvwxyz", digits[] = "0123456789";
-	static const struct {
-		const char *name;	/* of the driver, as the kernel has it */
-		gboolean is_numbered;	/* disks have numbers, partitions a "p" before theirs */
-		gboolean has_namespace; /* and "n1" behind the number */
-	} drivers[] = {
-		{ "sd", FALSE, FALSE }, { "vd", FALSE, FALSE },	 { "xvd", FALSE, FALSE },
-		{ "hd", FALSE, FALSE }, { "nvme", TRUE, TRUE },	 { "mmcblk", TRUE, FALSE },
-		{ "nbd", TRUE, FALSE }, { "loop", TRUE, FALSE },
-	};
-	const gsize most = 16; /* of letters or digits in a name: far above any kernel's */
-
-	if (!g_str_has_prefix(node, "/dev/"))
-		return 0;
-	for (guint i = 0; i < G_N_ELEMENTS(drivers); i++) {
-		const char *at = node + strlen("/dev/");
-		gsize size;
-
-		if (!g_str_has_prefix(at, drivers[i].name))
-			continue;
-		at += strlen(drivers[i].name);
-		size = span(at, drivers[i].is_numbered ? digits : letters, most);
-		at += size;
-		if (size > 0 && drivers[i].has_namespace) {
-			size = *at == 'n' ? span(at + 1, digits, most) : 0;
-			at += 1 + size;
-		}
-		if (size == 0)
-			continue;
-		*disk_length = (gsize)(at - node);
-		if (drivers[i].is_numbered && *at++ != 'p')
-			continue;
-		size = span(at, digits, 4);
-		if (size > 0 && at[size] == '\0')
-			return (guint)g_ascii_strtoull(at, NULL, 10);
-	}
-	return 0;
-}
-
-/*
- * A node of the target machine names a partition of an image by its number alone.  That proves
- * something only when the whole fstab speaks of one disk and the content is of the type it says.
- */
-static DpsPartition *
-find_target_node(DpsPlan *plan, const char *node, const char *content_type, const char **why_not)
-{
-	GPtrArray *fstab = dps_tree_get_fstab(plan->tree);
-	DpsPartition *partition;
-	gsize length = 0;
-	guint number = parse_target_node(node, &length);
-
-	*why_not = "a device node that says nothing of this disk";
-	if (number == 0)
-		return NULL;
-
-	for (guint i = 0; i < fstab->len; i++) {
-		const DpsFstabEntry *other = fstab->pdata[i];
-		gsize other_length = 0;
-
-		if (parse_target_node(other->spec, &other_length) == 0)
-			continue;
-		if (other_length != length || strncmp(other->spec, node, length) != 0) {
-			*why_not = "a device node, and the fstab names nodes of several disks";
-			return NULL;
-		}
-	}
-
-	partition = dps_disk_get_partition_by_number(plan->disk, number);
-	if (!partition || g_strcmp0(partition->content.type, content_type) != 0) {
-		*why_not = "a device node, and that partition does not hold what the fstab says";
-		return NULL;
-	}
-	return partition;
-}
-
-/* The device that crypttab opens under this name: "UUID=…".  NULL: it has none. */
-static char *
-find_in_crypttab(DpsPlan *plan, const char *name)
-{
-	GPtrArray *crypttab = dps_tree_get_crypttab(plan->tree, NULL);
-
-	for (guint i = 0; crypttab && i < crypttab->len; i++) {
-		const DpsCrypttabEntry *entry = crypttab->pdata[i];
-
-		if (strcmp(entry->name, name) == 0)
-			return g_strdup(entry->spec);
-	}
-	return NULL;
-}
-
-/* Anaconda and GNOME open LUKS under the name luks-UUID, with or without a line in crypttab. */
-static char *
-spec_of_mapper_node(DpsPlan *plan, const char *name)
-{
-	char *spec = find_in_crypttab(plan, name);
-
-	if (!spec && g_str_has_prefix(name, "luks-"))
-		spec = g_strconcat("UUID=", name + strlen("luks-"), NULL);
-	return spec;
-}
-
-/* Whether the tree's root is mounted from the plan's disk: then mounts count, and fstab after them;
- * and the nodes that its fstab names are this machine's. */
-static gboolean
-is_mounted_from_disk(DpsPlan *plan)
-{
-	const DpsMount *root = dps_tree_get_root_mount(plan->tree);
-
-	for (guint i = 0; root && i < root->backings->len; i++) {
-		DpsPartition *partition;
-
-		if (dps_disk_find_backing(plan->disk, root->backings->pdata[i], &partition))
-			return TRUE;
-	}
-	return FALSE;
-}
-
-static Place
-locate_entry(DpsPlan *plan, const DpsFstabEntry *entry)
-{
-	Place place = { .mount_point = entry->mount_point, .entry = entry };
-	g_autofree char *spec = dps_fstab_normalise_spec(entry->spec);
-	g_autoptr(GError) error = NULL;
-	const char *why_not = NULL, *content_type = entry->fs_type;
-	gboolean is_node;
-
-	if (g_str_has_prefix(spec, "/dev/mapper/")) {
-		g_autofree char *below = spec_of_mapper_node(plan, spec + strlen("/dev/mapper/"));
-
-		if (below) {
-			g_free(spec);
-			spec = dps_fstab_normalise_spec(below);
-			content_type = "crypto_LUKS";
-		}
-	}
-
-	is_node = g_str_has_prefix(spec, "/dev/");
-	if (strchr(spec, '=') || (is_node && is_mounted_from_disk(plan)))
-		place.partition = dps_disk_find_partition(plan->disk, spec, &error);
-	else if (!is_node)
-		why_not = "no block device";
-	else
-		place.partition = find_target_node(plan, spec, content_type, &why_not);
-
-	if (place.partition)
-		place.reason = g_strdup_printf("the tree's fstab has %s at %s", entry->spec,
-					       entry->mount_point ? entry->mount_point : "swap");
-	else if (error && error->code == DPS_ERROR_AMBIGUOUS)
-		place.reason = g_strdup_printf("is %s in the tree's fstab: %s", entry->spec,
-					       error->message);
-	else
-		place.reason = g_strdup_printf("is %s in the tree's fstab: %s", entry->spec,
-					       why_not ? why_not : "not on this disk");
-	return place;
-}
-
-/* Where a mount point of the tree is.  Returns FALSE when the tree does not have it. */
-static gboolean
-find_place(DpsPlan *plan, const char *mount_point, gboolean use_mounts, Place *place)
-{
-	GPtrArray *fstab = dps_tree_get_fstab(plan->tree);
-	const DpsMount *mount = NULL;
-
-	if (use_mounts)
-		mount = strcmp(mount_point, "/") == 0 ? dps_tree_get_root_mount(plan->tree)
-						      : dps_tree_get_mount(plan->tree, mount_point);
-	if (mount && mount->backings->len > 0) {
-		*place = locate_mount(plan, mount, mount_point);
-		return TRUE;
-	}
-	if (mount && mount->problem) {
-		*place = (Place){ .mount_point = mount_point,
-				  .mount = mount,
-				  .reason = g_strdup(mount->problem) };
-		return TRUE;
-	}
-
-	for (guint i = 0; i < fstab->len; i++) {
-		const DpsFstabEntry *entry = fstab->pdata[i];
-
-		if (g_strcmp0(entry->mount_point, mount_point) == 0) {
-			*place = locate_entry(plan, entry);
-			return TRUE;
-		}
-	}
-	return FALSE;
-}
-
 static void
 report_skipped(DpsPlan *plan, const char *what, const char *why, guint partition, const char *hint)
 {
@@ -302,7 +30,7 @@ report_skipped(DpsPlan *plan, const char *what, const char *why, guint partition
  * come up with other contents than fstab gives it.
  */
 static gboolean
-leads_elsewhere(const Place *place)
+leads_elsewhere(const DpsPlace *place)
 {
 	DpsBtrfs *btrfs = place->partition->btrfs;
 	uint64_t default_id = btrfs ? dps_btrfs_get_default_id(btrfs) : 0;
@@ -322,7 +50,7 @@ leads_elsewhere(const Place *place)
 
 /* Assigns what may be missing: everything but root. */
 static void
-assign_or_report(DpsPlan *plan, DpsRole role, const Place *place)
+assign_or_report(DpsPlan *plan, DpsRole role, const DpsPlace *place)
 {
 	const char *what = place->mount_point ? place->mount_point : "swap";
 	g_autoptr(GError) error = NULL;
@@ -381,9 +109,9 @@ detect_root_of_image(DpsPlan *plan, GError **error)
 	g_autofree char *reason = g_strdup_printf("there is an os-release in it%s%s",
 						  origin->subvolume ? ", subvolume " : "",
 						  origin->subvolume ? origin->subvolume : "");
-	g_auto(Place) place = { 0 };
+	g_auto(DpsPlace) place = { 0 };
 
-	if (find_place(plan, "/", FALSE, &place) && place.partition &&
+	if (dps_place_find(plan->disk, plan->tree, "/", FALSE, &place) && place.partition &&
 	    place.partition->number != origin->partition)
 		return dps_throw(error, DPS_ERROR_AMBIGUOUS,
 				 "%s: a system is in partition %u, and its fstab has partition %u "
@@ -399,7 +127,7 @@ static gboolean
 detect_root(DpsPlan *plan, gboolean use_mounts, GError **error)
 {
 	g_autofree char *candidates = NULL;
-	g_auto(Place) place = { 0 };
+	g_auto(DpsPlace) place = { 0 };
 
 	if (dps_plan_get_assignment_for(plan, DPS_ROLE_ROOT))
 		return TRUE;
@@ -407,7 +135,7 @@ detect_root(DpsPlan *plan, gboolean use_mounts, GError **error)
 	if (dps_tree_get_origin(plan->tree))
 		return detect_root_of_image(plan, error);
 
-	if (find_place(plan, "/", use_mounts, &place) && place.partition)
+	if (dps_place_find(plan->disk, plan->tree, "/", use_mounts, &place) && place.partition)
 		return dps_plan_assign_detected(plan, DPS_ROLE_ROOT, place.partition->number,
 						place.reason, error);
 
@@ -448,7 +176,7 @@ has_other_esp(DpsPlan *plan, const DpsPartition *partition)
 
 /* Whether the FAT of /boot has the directory in which firmware looks for loaders. */
 static gboolean
-has_efi_directory(DpsPlan *plan, const Place *place)
+has_efi_directory(DpsPlan *plan, const DpsPlace *place)
 {
 	g_autoptr(DpsFileInfo) info = NULL;
 	g_autoptr(DpsEsp) esp = NULL;
@@ -469,11 +197,11 @@ has_efi_directory(DpsPlan *plan, const Place *place)
 static void
 detect_boot(DpsPlan *plan, gboolean use_mounts)
 {
-	g_auto(Place) place = { 0 };
+	g_auto(DpsPlace) place = { 0 };
 	DpsRole role_now;
 	guint number;
 
-	if (!find_place(plan, "/boot", use_mounts, &place))
+	if (!dps_place_find(plan->disk, plan->tree, "/boot", use_mounts, &place))
 		return;
 	if (!place.partition) {
 		report_skipped(plan, "/boot", place.reason, 0, NULL);
@@ -524,14 +252,14 @@ detect_swap(DpsPlan *plan, gboolean use_mounts)
 
 	for (guint i = 0; i < fstab->len; i++) {
 		const DpsFstabEntry *entry = fstab->pdata[i];
-		g_auto(Place) place = { 0 };
+		g_auto(DpsPlace) place = { 0 };
 
 		if (g_strcmp0(entry->fs_type, "swap") != 0 ||
 		    (!strchr(entry->spec, '=') && !g_str_has_prefix(entry->spec, "/dev/")) ||
 		    g_str_has_prefix(entry->spec, "/dev/zram"))
 			continue;
 
-		place = locate_entry(plan, entry);
+		place = dps_place_of_entry(plan->disk, plan->tree, entry);
 		place.mount_point = NULL;
 		assign_or_report(plan, DPS_ROLE_SWAP, &place);
 	}
@@ -539,17 +267,14 @@ detect_swap(DpsPlan *plan, gboolean use_mounts)
 	/* In use on root's disk; the installer's own is on its medium or in memory. */
 	for (guint i = 0; use_mounts && i < swaps->len; i++) {
 		const DpsSwap *swap = swaps->pdata[i];
-		g_auto(Place) place = { 0 };
+		g_auto(DpsPlace) place = { 0 };
 
 		if (swap->is_zram || swap->is_file || swap->backings->len == 0)
 			continue;
 
-		locate_backings(plan, swap->backings, FALSE, &place);
-		if (!place.partition)
-			continue;
-		g_free(place.reason);
-		place.reason = g_strdup_printf("in use as swap (%s)", swap->path);
-		assign_or_report(plan, DPS_ROLE_SWAP, &place);
+		place = dps_place_of_swap(plan->disk, swap);
+		if (place.partition)
+			assign_or_report(plan, DPS_ROLE_SWAP, &place);
 	}
 }
 
@@ -637,19 +362,20 @@ dps_plan_detect(DpsPlan *plan, GError **error)
 	if (!plan->tree && !find_tree_on_disk(plan, error))
 		return FALSE;
 
-	use_mounts = is_mounted_from_disk(plan);
+	use_mounts = dps_place_is_root_mounted(plan->disk, plan->tree);
 	if (!detect_root(plan, use_mounts, error))
 		return FALSE;
 
 	for (guint i = 0; i < G_N_ELEMENTS(mount_points); i++) {
 		const DpsType *type = dps_type_for_mount_point(mount_points[i], plan->arch);
-		g_auto(Place) place = { 0 };
+		g_auto(DpsPlace) place = { 0 };
 
 		if (strcmp(mount_points[i], "/boot") == 0) {
 			detect_boot(plan, use_mounts);
 			continue;
 		}
-		if (type && find_place(plan, mount_points[i], use_mounts, &place))
+		if (type &&
+		    dps_place_find(plan->disk, plan->tree, mount_points[i], use_mounts, &place))
 			assign_or_report(plan, dps_type_get_role(type), &place);
 	}
 
