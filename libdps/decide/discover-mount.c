@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/discover-internal.h"
 
-#include <string.h>
-
 /*
  * What is mounted after the switch to root: add_partition_mount() and add_partition_swap() of
  * gpt-auto-generator.c.

@@ -169,7 +169,9 @@ def test_a_test_that_clears_the_environment_is_noticed(tmp_path):
 def test_the_sources_are_there():
     for names in run.CLASSES.values():
         for name in names:
-            assert (run.ROOT / name.partition(":")[0]).is_file(), name
+            path, _, function = name.partition(":")
+            assert (run.ROOT / path).is_file(), name
+            assert not function or f"\n{function}(" in (run.ROOT / path).read_text(), name
     table = run.read_equivalent(run.EQUIVALENT)
     names = set()
     for name in run.CLASSES["writers"] + run.CLASSES["readers"]:
