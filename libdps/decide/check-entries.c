@@ -362,10 +362,10 @@ check_cmdline_subvol_missing(DpsCheck *check)
 				 ? g_strconcat("subvol=", cmdline->root_subvol, NULL)
 				 : g_strconcat("subvolid=", cmdline->root_subvolid, NULL);
 		if (g_strcmp0(partition->content.type, "btrfs") != 0) {
-			message =
-				g_strdup_printf("rootflags=%s: the %s in partition %u has none, "
-						"and is not mounted with such an option",
-						option, partition->content.type, partition->number);
+			message = g_strdup_printf(
+				"rootflags=%s: the %s in partition %u has no subvolumes, "
+				"and is not mounted with such an option",
+				option, partition->content.type, partition->number);
 			report_entry(check, 0, entry, "take it out of the command line", message);
 			continue;
 		}

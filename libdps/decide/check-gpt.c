@@ -239,7 +239,9 @@ check_gpt_overlap(DpsCheck *check)
 			dps_check_report(check, entry->number,
 					 "move or remove it with a partitioner; what is in it may "
 					 "be overwritten",
-					 "it overlaps %s: firmware leaves all of them out", others);
+					 "it overlaps %s: firmware leaves %s out", others,
+					 g_str_has_prefix(others, "partitions") ? "all of them"
+										: "both");
 	}
 }
 

@@ -134,8 +134,10 @@ check_esp_fallback_orphan_shim(DpsCheck *check)
 		if (strcmp(orphan->path, boot->fallback->path) != 0) {
 			dps_check_report_file(
 				check, severity, number, orphan->path,
-				"install the boot loader there again: GRUB's package "
-				"for EFI, or grub-install",
+				g_str_has_prefix(orphan->wanted, "grub")
+					? "install the boot loader there again: GRUB's package for "
+					  "EFI, or grub-install"
+					: "install the boot loader there again",
 				"is shim, which BOOT*.CSV names, and %s is not beside "
 				"it: it has nothing to start",
 				orphan->wanted);
@@ -143,7 +145,7 @@ check_esp_fallback_orphan_shim(DpsCheck *check)
 		}
 		suffix = g_ascii_strdown(dps_arch_get_efi_suffix(check->arch), -1);
 		dps_check_report_file(check, severity, number, orphan->path,
-				      "copy grub*.efi beside it, or fb*.efi with a BOOT*.CSV",
+				      "copy the loader beside it, or fb*.efi with a BOOT*.CSV",
 				      "is shim, and neither fb%s.efi nor %s is beside it: it has "
 				      "nothing to start",
 				      suffix, orphan->wanted);

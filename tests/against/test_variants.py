@@ -99,10 +99,10 @@ ROWS: dict[str, Row] = {
         "gpt-overlap", "error", "not all inside of the usable area", Disk(after=move(1, 1 << 30, (1 << 30) + 69631)),
         silent=("esp-too-small", "esp-missing", "esp-not-fat", "esp-fat-inconsistent"), verdict="no: partition 1: sectors"),
     "two entries that overlap": Row(
-        "gpt-overlap", "error", "overlaps partition 3", Disk(more=(ext4(), ext4()), after=move(4, THIRD_AT + 2048, THIRD_AT + 40000)),
+        "gpt-overlap", "error", "overlaps partition 3: firmware leaves both out", Disk(more=(ext4(), ext4()), after=move(4, THIRD_AT + 2048, THIRD_AT + 40000)),
         Disk(more=(ext4(), ext4()))),
     "an entry over two others": Row(
-        "gpt-overlap", "error", "overlaps partitions 3 and 4",
+        "gpt-overlap", "error", "overlaps partitions 3 and 4: firmware leaves all of them out",
         Disk(more=(ext4(), ext4(), ext4()), after=move(5, THIRD_AT + 2048, THIRD_AT + 40000)), Disk(more=(ext4(), ext4(), ext4()))),
     # Swap
     "an ESP with the type of swap": Row(
@@ -229,13 +229,13 @@ ROWS: dict[str, Row] = {
         Disk(files=SHIM, tree={**TREE, "boot/grub/grub.cfg": f"linux /vmlinuz root=UUID={fs_uuid(2)} ro\n" * 512})),
     # rootflags=
     "a subvolume of an ext4": Row(
-        "cmdline-subvol-missing", "error", "ext4 in partition 2 has none", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")),
+        "cmdline-subvol-missing", "error", "ext4 in partition 2 has no subvolumes", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")),
         Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=noatime"))),
     "a subvolume of an ext4 that is discovered": Row(
-        "cmdline-subvol-missing", "error", "ext4 in partition 2 has none", Disk(files={**LOADER, "EFI/Linux/a.efi": makepe.uki("rootflags=subvol=@")}),
+        "cmdline-subvol-missing", "error", "ext4 in partition 2 has no subvolumes", Disk(files={**LOADER, "EFI/Linux/a.efi": makepe.uki("rootflags=subvol=@")}),
         Disk(files={**LOADER, "EFI/Linux/a.efi": makepe.uki("rootflags=data=ordered")})),
     "the number of a subvolume of an ext4": Row(
-        "cmdline-subvol-missing", "error", "rootflags=subvolid=256: the ext4", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvolid=256"))),
+        "cmdline-subvol-missing", "error", "rootflags=subvolid=256: the ext4 in partition 2 has no subvolumes", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvolid=256"))),
     "the number of a subvolume that is not there": Row(
         "cmdline-subvol-missing", "error", "subvolid=999: the btrfs in partition 2 has no such subvolume",
         Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvolid=999"), root=BTRFS),
