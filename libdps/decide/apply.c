@@ -209,7 +209,8 @@ save_backup(DpsPlan *plan, const char *backup, BackupFile *file, GError **error)
 /* A default subvolume that was set, so that it can be what it was. */
 typedef struct {
 	const DpsChange *change; /* the plan's */
-	DpsMedium *medium;	 /* NULL: it is mounted */
+	gboolean is_mounted;	 /* the kernel sets it */
+	DpsMedium *medium;	 /* NULL: it is mounted, or was not written */
 	uint64_t start;		 /* bytes, on the medium */
 	DpsBtrfsWritten written;
 } DefaultWrite;
@@ -234,7 +235,8 @@ set_default(DpsPlan *plan, DefaultWrite *write, GError **error)
 
 	if (!btrfs)
 		return FALSE;
-	if (dps_btrfs_is_mounted(btrfs))
+	write->is_mounted = dps_btrfs_is_mounted(btrfs);
+	if (write->is_mounted)
 		return dps_btrfs_set_default(btrfs, id, NULL, 0, NULL, error);
 
 	/* The caches of a disk and of its partition are separate: write where a mount will read. */
@@ -252,16 +254,46 @@ set_default(DpsPlan *plan, DefaultWrite *write, GError **error)
 static gboolean
 set_default_back(DpsPlan *plan, const DefaultWrite *write, GError **error)
 {
+	DpsPartition *partition;
+	DpsBtrfs *btrfs;
+
 	if (write->medium)
 		return dps_btrfs_put_back(&write->written, write->medium, write->start, error);
-	return !plan->mounted_btrfs ||
-	       dps_btrfs_set_default(plan->mounted_btrfs, write->change->from.subvolume, NULL, 0,
-				     NULL, error);
+	if (!write->is_mounted)
+		return TRUE;
+
+	/* Of this partition: the plan may have opened another since. */
+	partition = dps_disk_get_partition_by_number(plan->disk, write->change->partition);
+	btrfs = partition ? dps_plan_get_btrfs(plan, partition, NULL) : NULL;
+	if (!btrfs || !dps_btrfs_is_mounted(btrfs))
+		return dps_throw(error, DPS_ERROR_NOT_FOUND,
+				 "partition %u: its default subvolume: it is not mounted any more",
+				 write->change->partition);
+	return dps_btrfs_set_default(btrfs, write->change->from.subvolume, NULL, 0, NULL, error);
+}
+
+/* How far a run got, so that it can go back. */
+typedef struct {
+	GPtrArray *defaults; /* (element-type DefaultWrite) */
+	gboolean table_started;
+	guint edits_done;
+} Progress;
+
+static gboolean
+is_set_by_kernel(const Progress *progress, const DpsChange *change)
+{
+	for (guint i = 0; i < progress->defaults->len; i++) {
+		const DefaultWrite *write = progress->defaults->pdata[i];
+
+		if (write->change == change)
+			return write->is_mounted;
+	}
+	return FALSE;
 }
 
 /* What was read back by another reader (libfdisk, the file system) must be what was planned. */
 static gboolean
-verify(DpsPlan *plan, GError **error)
+verify(DpsPlan *plan, const Progress *progress, GError **error)
 {
 	if (!dps_disk_refresh(plan->disk, error))
 		return FALSE;
@@ -288,7 +320,8 @@ verify(DpsPlan *plan, GError **error)
 			break;
 		case DPS_CHANGE_BTRFS_DEFAULT:
 			/* A mounted one was asked again when it was set. */
-			good = plan->mounted_btrfs || !partition || !partition->btrfs ||
+			good = is_set_by_kernel(progress, change) || !partition ||
+			       !partition->btrfs ||
 			       dps_btrfs_get_default_id(partition->btrfs) == change->to.subvolume;
 			break;
 		case DPS_CHANGE_TABLE:
@@ -305,13 +338,6 @@ verify(DpsPlan *plan, GError **error)
 	}
 	return TRUE;
 }
-
-/* How far a run got, so that it can go back. */
-typedef struct {
-	GPtrArray *defaults; /* (element-type DefaultWrite) */
-	gboolean table_started;
-	guint edits_done;
-} Progress;
 
 static gboolean
 write_table(DpsPlan *plan, Progress *progress, GError **error)
@@ -365,11 +391,11 @@ write_everything(DpsPlan *plan, Progress *progress, GError **error)
 {
 	if (plan->table_first)
 		return write_table(plan, progress, error) &&
-		       write_defaults(plan, progress, error) && verify(plan, error);
+		       write_defaults(plan, progress, error) && verify(plan, progress, error);
 
 	/* The table last: the disk becomes discoverable when what it leads to is right. */
 	return write_defaults(plan, progress, error) && write_table(plan, progress, error) &&
-	       verify(plan, error);
+	       verify(plan, progress, error);
 }
 
 static gboolean

@@ -210,6 +210,24 @@ def default_of(device: Device) -> int:
     return int(makedisk.run("btrfs", "subvolume", "get-default", device.tree).split()[1])
 
 
+def test_two_mounted_roots(tmp_path: Path) -> None:
+    """When the table cannot be written, each file system gets its own default back, not the other's."""
+    parts = [makedisk.Partition(size=112, content="btrfs", subvolumes=names) for names in (("home", "root"), ("root",))]
+    image = makedisk.make(tmp_path / "disk.raw", parts)
+    with contextlib.ExitStack() as stack:
+        loop = stack.enter_context(makedisk.loop_with_partitions(image))
+        places = [stack.enter_context(makedisk.mounted_node(node_of(loop, n, stack))) for n in (1, 2)]
+        words = [DPS_TAG, "apply", "--no-check", f"--backup={tmp_path}/backup", loop, "root:x86_64=1", "root:aarch64=2"]
+        done, steps = replay.record(words, commands.SHIM, Path("/"), f"write:1:{errno.EIO}", loop, tmp_path / "log")
+        assert done.returncode == 3 and any(step.kind == "fault" for step in steps), done.stderr
+        assert faults.UNTOUCHED in done.stderr and "default" not in done.stderr, done.stderr
+        for place in places:
+            assert makedisk.run("btrfs", "subvolume", "get-default", place).split()[1] == "5", done.stderr
+        assert commands.run(*words).returncode == 0
+        found = [makedisk.run("btrfs", "subvolume", "get-default", place).split()[1] for place in places]
+        assert found == ["257", "256"]
+
+
 FAULTS = [("change", errno.EIO), ("ioctl", errno.EIO), ("ioctl", errno.EINTR), ("change", "signal9"),
           ("ioctl", "signal9"), ("any", "signal15"), ("any", errno.EIO)]  # fmt: skip
 
