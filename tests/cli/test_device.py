@@ -4,6 +4,8 @@
 import contextlib
 import os
 import pathlib
+import re
+import shutil
 import stat
 
 import makedisk
@@ -162,13 +164,13 @@ def unmounted_fixture(tmp_path):
 LET_GO = "sed -n 's,^/dev/loop[^ ]* \\([^ ]*\\) .*,\\1,p' /proc/self/mounts | xargs -r umount --lazy"
 
 
-def call_in_own_mounts(script, *words, after="", **more):
-    """A call with mounts of its own, which SCRIPT makes; they go with it."""
+def call_in_own_mounts(script, *words, after="", under=(), **more):
+    """A call with mounts of its own, which SCRIPT makes; they go with it.  UNDER is a command that runs it."""
     probe = call("--version", prefix=["unshare", "--mount"])
     if probe.status != 0:
         pytest.skip(f"cannot have mounts of its own here: {probe.err}")
     body = f'{LET_GO}\nset -e\n{script}\nset +e\n"$@"\nstatus=$?\n{after}\nexit $status'
-    return call(*words, prefix=["unshare", "--mount", "sh", "-c", body, "sh"], **more)
+    return call(*words, prefix=["unshare", "--mount", "sh", "-c", body, "sh", *under], **more)
 
 
 def udev(loop, types):
@@ -190,6 +192,23 @@ def test_udev_hears_of_it(unmounted, knows, said):
     notes = [f["message"] for f in done["findings"] if f["code"] == "udev-not-updated"]
     assert (notes == []) if said is None else (len(notes) == 1 and said in notes[0])
     assert makedisk.run("sfdisk", "--part-type", loop, 2).strip().lower() == SRV
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="SKIP: needs strace")
+def test_udev_is_waited_for_when_all_is_closed(unmounted, tmp_path):
+    """udevd reads a node when its last writer closes it: the partition's and the disk's come before the wait."""
+    _, loop = unmounted
+    trace = tmp_path / "trace"
+    call_in_own_mounts(
+        udev(loop, {3: makedisk.ROOT_X86_64}), "apply", "--no-check", "--backup=none", "--arch=x86_64", "--btrfs-default=root",
+        loop, "root=3", under=["strace", "-y", "-o", trace, "-e", "trace=pwrite64,close,dup3,access"], status=0)
+    lines = trace.read_text().splitlines()
+    wait = next(number for number, line in enumerate(lines) if line.startswith('access("/run/udev/control"'))
+    for node in (loop, f"{loop}p3"):
+        writes = [(number, match[1]) for number, line in enumerate(lines) if (match := re.match(rf"pwrite64\((\d+)<{node}[<>]", line))]
+        last, fd = writes[-1]
+        ends = [number for number, line in enumerate(lines) if re.match(rf"(close\(|dup3\(.*, ){fd}<{node}[<>]", line)]
+        assert any(last < number < wait for number in ends), (node, fd, lines[last:])
 
 
 def test_a_disk_alone_is_backed_up_by_the_running_system(unmounted):
