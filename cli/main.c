@@ -83,6 +83,9 @@ main(int argc, char **argv)
 	/* A reader that went away is an answer of write(2), not a death in the middle of a change.
 	 */
 	signal(SIGPIPE, SIG_IGN);
+	/* Nor is a limit of file sizes (`ulimit -f`): the write fails, and what was written is put
+	 * back. */
+	signal(SIGXFSZ, SIG_IGN);
 
 	screen = screen_new();
 	if (!options_parse(argc, argv, commands, &options, &error))

@@ -92,6 +92,10 @@ open_named_backup(const char *path, BackupFile *file, GError **error)
 {
 	g_autofree char *directory = g_path_get_dirname(path);
 
+	/* GLib takes the directory's own name for that of a file in it. */
+	if (g_str_has_suffix(path, "/"))
+		return dps_throw(error, DPS_ERROR_INVALID, "%s: a directory: name a file in it",
+				 path);
 	file->dir = dps_save_open_dir(NULL, directory, FALSE, error);
 	if (file->dir < 0)
 		return FALSE;

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -466,6 +467,14 @@ def test_a_backup_that_fails_says_where_and_what_to_type(unchanged):
         assert call(*call_line, "--json", status=3).json["error"]["code"] == code
 
 
+def test_a_backup_is_no_directory(unchanged, failure):
+    directory = unchanged.with_name("backups")
+    directory.mkdir()
+    failure("apply", "--backup", f"{directory}/", unchanged, "home=3", "--quiet", status=2, code="invalid",
+            says=f"{directory}/: a directory: name a file in it: nothing was changed")
+    assert not any(directory.iterdir())
+
+
 def test_a_backup_of_an_image_with_any_name(disk, original):
     odd = disk.parent / os.fsdecode(b"disk-\xe9.raw")
     disk.rename(odd)
@@ -579,6 +588,12 @@ def test_a_signal_while_writing_ends_whole(disk, name):
     assert process.returncode == -getattr(signal, name)
     assert types(disk) == [TYPES["esp"], TYPES["root-x86-64"], TYPES["home"], TYPES["swap"]]
     assert "No problems found" in makedisk.run("sgdisk", "--verify", disk)
+
+
+def test_a_limit_of_file_sizes_ends_nothing_half_way(unchanged):
+    result = call("apply", "--quiet", unchanged, *ALL, status=3,
+                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536)))
+    assert "File too large" in result.err
 
 
 # --- trees
