@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include "screen.h"
 
 /* Of every document; it goes up when a key changes its meaning or goes away. */
 #define VERSION 1
@@ -30,7 +31,7 @@ escape_unprintable(const char *document)
 	for (const char *at = document; *at; at = g_utf8_next_char(at)) {
 		gunichar c = g_utf8_get_char(at);
 
-		if (c == '\n' || g_unichar_isprint(c))
+		if (c == '\n' || screen_may_show(c))
 			g_string_append_unichar(text, c);
 		else if (c <= 0xFFFF)
 			g_string_append_printf(text, "\\u%04x", c);

@@ -120,6 +120,14 @@ screen_print(Screen *self, const char *format, ...)
 	va_end(args);
 }
 
+gboolean
+screen_may_show(gunichar c)
+{
+	/* Controls, and marks that turn the direction of what follows, are not printable.  Those
+	 * that break a line or a paragraph in two are, says GLib. */
+	return g_unichar_isprint(c) && c != 0x2028 && c != 0x2029;
+}
+
 char *
 screen_say(Screen *self, const char *text)
 {
@@ -130,9 +138,7 @@ screen_say(Screen *self, const char *text)
 		gboolean is_valid = c != (gunichar)-1 && c != (gunichar)-2;
 		const char *next = is_valid ? g_utf8_next_char(text) : text + 1;
 
-		/* Controls, and marks that turn the direction of what follows, are not printable;
-		 * nor is a line separator, which would break one line in two. */
-		if (is_valid && g_unichar_isprint(c))
+		if (is_valid && screen_may_show(c))
 			g_string_append_unichar(safe, c);
 		else
 			for (const char *byte = text; byte < next; byte++)

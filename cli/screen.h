@@ -54,6 +54,9 @@ void screen_hold_standard_descriptors(void);
 
 void screen_print(Screen *self, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
+/* Whether a character that somebody chose may reach a terminal as it is. */
+gboolean screen_may_show(gunichar c);
+
 /*
  * @text as it can be shown, whatever somebody wrote into a label or a path: what is no printable
  * character is escaped (\\x1b), so that nothing reaches the terminal but text.

@@ -155,10 +155,11 @@ EVIL = [
     ("\033[31mred\033[0m", "\\x1b[31mred"),
     ("a\u202eb", "a\\xe2\\x80\\xaeb"),
     ("bell\a", "bell\\x07"),
+    ("a\u2028b\u2029", "a\\xe2\\x80\\xa8b\\xe2\\x80\\xa9"),
 ]
 
 
-@pytest.mark.parametrize("name, shown", EVIL, ids=["escape", "bidi", "bell"])
+@pytest.mark.parametrize("name, shown", EVIL, ids=["escape", "bidi", "bell", "lines"])
 def test_names_never_reach_the_terminal_raw(disks, name, shown):
     path = disks / "evil.raw"
     makedisk.make(path, [Partition(size=8, content="ext4", label="x" * len(name))])
@@ -172,7 +173,7 @@ def test_names_never_reach_the_terminal_raw(disks, name, shown):
     makedisk.run("sgdisk", "--change-name", f"1:{name}", path)
     out = call("show", path, status=0).out
     assert shown in out
-    assert not any(unicodedata.category(c) in ("Cc", "Cf") for c in out if c != "\n")
+    assert not any(unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp") for c in out if c != "\n")
     assert "\033[31mred" not in call_on_terminal("show", path).out
     document = validate(call("show", "--json", path, status=0).json, "show")
     assert document["partitions"][0]["label"] == name
