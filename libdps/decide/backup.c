@@ -55,17 +55,18 @@ value_from_json(DpsChangeKind kind, json_t *json, DpsValue *value)
 {
 	const char *text = json_string_value(json);
 	json_int_t id;
-	char *end;
 
 	switch (kind) {
 	case DPS_CHANGE_TYPE:
 	case DPS_CHANGE_UUID:
 		return text && dps_guid_from_string(text, &value->guid, NULL);
 	case DPS_CHANGE_FLAGS:
-		if (!text || !g_str_has_prefix(text, "0x") || strlen(text) != 18)
+		/* Digits alone: a sign and blanks are numbers too to whoever reads those. */
+		if (!text || !g_str_has_prefix(text, "0x") || strlen(text) != 18 ||
+		    strspn(text + 2, "0123456789abcdefABCDEF") != 16)
 			return FALSE;
-		value->attributes = g_ascii_strtoull(text + 2, &end, 16);
-		return *end == '\0';
+		value->attributes = g_ascii_strtoull(text + 2, NULL, 16);
+		return TRUE;
 	case DPS_CHANGE_NAME:
 		value->text = g_strdup(text);
 		return text != NULL;
@@ -161,6 +162,8 @@ read_document(json_t *document, const char *path, DpsBackup *backup, GError **er
 
 	if (g_strcmp0(what, "libdps backup") != 0)
 		return dps_throw(error, DPS_ERROR_CORRUPT, "%s: no backup that dps-tag made", path);
+	if (version < 1)
+		return dps_throw(error, DPS_ERROR_CORRUPT, "%s: no version that there is", path);
 	if (version > BACKUP_VERSION)
 		return dps_throw(error, DPS_ERROR_UNSUPPORTED,
 				 "%s: version %" JSON_INTEGER_FORMAT
