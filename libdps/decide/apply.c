@@ -51,6 +51,14 @@ check_table_unchanged(DpsPlan *plan, GError **error)
 		return FALSE;
 	}
 
+	/* The medium gives nothing any more: that is nobody's change. */
+	if (now && dps_disk_get_gpt(plan->disk)->primary.good &&
+	    (!now->primary.header || (now->primary.header_good && !now->primary.entries)))
+		return dps_throw(error, DPS_ERROR_IO,
+				 "%s: nothing was changed: its primary table cannot be read any "
+				 "more: %s",
+				 dps_disk_get_path(plan->disk), now->primary.problem);
+
 	table = now ? dps_gpt_get_current_bytes(now) : NULL;
 	if (!table || !g_bytes_equal(table, plan->table))
 		return dps_throw(

@@ -265,7 +265,12 @@ read_all(int fd, const char *path, size_t max_size, gsize *size, GError **error)
 	struct stat st;
 	ssize_t n;
 
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size > (off_t)max_size) {
+	if (fstat(fd, &st) < 0) {
+		dps_throw_errno(error, errno, "%s: stat", path);
+		close(fd);
+		return NULL;
+	}
+	if (!S_ISREG(st.st_mode) || st.st_size > (off_t)max_size) {
 		close(fd);
 		return dps_throw_null(error, DPS_ERROR_CORRUPT,
 				      "%s: not a file of at most %zu KiB, as one of these is", path,

@@ -351,7 +351,7 @@ test_read(Fixture *self, gconstpointer data)
 		{ "read", EINTR, 0, TEXT },
 		{ "read", FAULT_SHORT, 0, TEXT },
 		{ "read", FAULT_END, 0, "" }, /* it was cut short meanwhile */
-		{ "fstat", EIO, DPS_ERROR_CORRUPT, NULL },
+		{ "fstat", EIO, DPS_ERROR_IO, NULL },
 	};
 	g_autofree char *path = g_build_filename(self->path, "b.json", NULL);
 	g_autofree char *fifo = g_build_filename(self->path, "fifo", NULL);
