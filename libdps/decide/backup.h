@@ -32,8 +32,8 @@ DpsBackup *dps_backup_parse(const char *text, gsize size, const char *name, GErr
 /*
  * Whether @backup was kept by a run of the same job that was cut off: it has all that @plan is
  * about to change and nothing else but what is changed already, and the disk is as a run that goes
- * by it can leave it.  Then it takes everything back, also when @plan has only the rest to do.  Of a
- * disk that has only the same identifier, and nothing changed on it, it is not.
+ * by it can leave it.  Then it takes everything back, also when @plan has only the rest to do.  Of
+ * a disk that has only the same identifier, and nothing changed on it, it is not.
  */
 gboolean dps_backup_is_of_same_job(DpsBackup *backup, DpsPlan *plan);
 

@@ -6,8 +6,8 @@
 #include <string.h>
 
 /* What zipl writes to the start of a SCSI or virtio disk, in front of the records of the MBR, for
- * machines of s390x (s390-tools, include/boot/boot_defs.h, struct scsi_mbr; zgetdump and ngdump look
- * for these four bytes as well). */
+ * machines of s390x (s390-tools, include/boot/boot_defs.h, struct scsi_mbr; zgetdump and ngdump
+ * look for these four bytes as well). */
 static gboolean
 has_zipl(DpsDisk *disk)
 {
