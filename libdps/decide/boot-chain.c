@@ -329,11 +329,15 @@ judge_discovery(DpsBoot *self, DpsDisk *disk)
 		}
 	}
 	if (self->chain == DPS_CHAIN_UKI && self->loader) {
+		const char *own = self->loader->uki.cmdline;
+		g_autofree char *addons =
+			dps_boot_read_addons(self, self->loader->part, self->loader);
+		g_autofree char *text = g_strconcat(own ? own : "", addons, NULL);
 		g_auto(DpsCmdline) cmdline = { 0 };
 
 		any = TRUE;
-		dps_cmdline_parse(self->loader->uki.cmdline, &cmdline);
-		if (dps_cmdline_root_is_discovered(&cmdline, 0)) {
+		dps_cmdline_parse(text, &cmdline);
+		if (dps_cmdline_root_is_discovered(&cmdline, 0) && !dps_boot_finds_root(&cmdline)) {
 			self->discovery = DPS_DISCOVERY_RELIED;
 			return;
 		}

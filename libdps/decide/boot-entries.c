@@ -8,8 +8,8 @@
  * Whether an initrd does not need root= and waits for no root by its type: that of a live system
  * looks for a squashfs (casper(7), live-boot(7), the README of archiso), NixOS' has an fstab.
  */
-static gboolean
-finds_root(const DpsCmdline *cmdline)
+gboolean
+dps_boot_finds_root(const DpsCmdline *cmdline)
 {
 	const char *boot = dps_cmdline_get(cmdline, "boot");
 
@@ -43,7 +43,7 @@ add_entry(DpsBoot *self, DpsBootPart *part, const char *path, DpsBlsEntry *bls,
 	entry->is_unclear = strchr(options, '$') != NULL;
 	dps_cmdline_parse(options, &entry->cmdline);
 	entry->is_tool = is_tool(bls->path);
-	entry->finds_root = finds_root(&entry->cmdline);
+	entry->finds_root = dps_boot_finds_root(&entry->cmdline);
 	g_ptr_array_add(self->entries, entry);
 }
 
@@ -93,33 +93,6 @@ count_text(const DpsProgram *program)
 	return size;
 }
 
-void
-dps_boot_read_type1(DpsBoot *self, DpsBootPart *part, const char *directory)
-{
-	g_autoptr(GPtrArray) names = dps_boot_list_all(self, part, directory);
-
-	for (guint i = 0; i < names->len; i++) {
-		const DpsFileInfo *info = names->pdata[i];
-		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
-		g_autofree char *lower = g_ascii_strdown(info->name, -1);
-		g_autoptr(GError) error = NULL;
-		g_autofree char *text = NULL;
-		size_t size;
-
-		if (info->kind == DPS_FILE_DIRECTORY || !g_str_has_suffix(lower, ".conf") ||
-		    *lower == '.' || g_str_has_prefix(lower, "auto-"))
-			continue;
-		text = dps_files_read(part->files, path, DPS_BLS_MAX_FILE_SIZE, &size, &error);
-		if (!text) {
-			note_unread_entry(self, part, path, error);
-			continue;
-		}
-		if (!take_text(self, part, path, size))
-			return;
-		add_entry(self, part, path, dps_bls_entry_parse(info->name, text, size), NULL, "");
-	}
-}
-
 /* What the stub adds for one directory of addons, in the order of their names: those for another
  * machine or another kernel it skips.  Source: systemd-stub(7). */
 static void
@@ -146,21 +119,75 @@ append_addons(DpsBoot *self, DpsBootPart *part, const char *directory, const Dps
 	}
 }
 
-/* The words that addons add to the command line of a UKI: the global ones first. */
-static char *
-read_addons(DpsBoot *self, DpsBootPart *part, const DpsProgram *program)
+char *
+dps_boot_read_addons(DpsBoot *self, DpsBootPart *part, const DpsProgram *program)
 {
 	GString *options = g_string_new(NULL);
 	g_auto(DpsBlsName) name = { 0 };
-	g_autofree char *own = NULL;
+	g_autofree char *own = NULL, *directory = g_path_get_dirname(program->path);
 
 	if (program->is_pe) {
 		dps_bls_name_parse(program->name, ".efi", &name);
-		own = g_strdup_printf("/EFI/Linux/%s.extra.d", name.id);
+		own = g_strdup_printf("%s/%s.extra.d", directory, name.id);
 		append_addons(self, part, "/loader/addons", &program->uki, options);
 		append_addons(self, part, own, &program->uki, options);
 	}
 	return g_string_free(options, FALSE);
+}
+
+/* What a UKI that an entry of type #1 names adds to its options: its own command line when there
+ * are none (systemd-stub(7)), and its addons. */
+static char *
+read_uki_words(DpsBoot *self, DpsBootPart *part, const DpsBlsEntry *bls)
+{
+	g_autofree char *path = g_strconcat("/", bls->path, NULL);
+	DpsProgram *program = dps_program_read(part, path);
+	g_autofree char *addons = NULL;
+	const char *own = NULL;
+	char *words = NULL;
+
+	if (program->is_pe && take_text(self, part, path, count_text(program))) {
+		addons = dps_boot_read_addons(self, part, program);
+		for (guint i = 0; i < program->uki.profiles->len; i++) {
+			const DpsUkiProfile *profile = program->uki.profiles->pdata[i];
+
+			if (profile->index == bls->profile)
+				own = profile->cmdline;
+		}
+		words = g_strconcat(bls->options || !own ? "" : own, addons, NULL);
+	}
+	dps_program_free(program);
+	return words;
+}
+
+void
+dps_boot_read_type1(DpsBoot *self, DpsBootPart *part, const char *directory)
+{
+	g_autoptr(GPtrArray) names = dps_boot_list_all(self, part, directory);
+
+	for (guint i = 0; i < names->len; i++) {
+		const DpsFileInfo *info = names->pdata[i];
+		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
+		g_autofree char *lower = g_ascii_strdown(info->name, -1);
+		g_autoptr(GError) error = NULL;
+		g_autofree char *text = NULL, *words = NULL;
+		DpsBlsEntry *bls;
+		size_t size;
+
+		if (info->kind == DPS_FILE_DIRECTORY || !g_str_has_suffix(lower, ".conf") ||
+		    *lower == '.' || g_str_has_prefix(lower, "auto-"))
+			continue;
+		text = dps_files_read(part->files, path, DPS_BLS_MAX_FILE_SIZE, &size, &error);
+		if (!text) {
+			note_unread_entry(self, part, path, error);
+			continue;
+		}
+		if (!take_text(self, part, path, size))
+			return;
+		bls = dps_bls_entry_parse(info->name, text, size);
+		words = bls->loader == DPS_BLS_LOADER_UKI ? read_uki_words(self, part, bls) : NULL;
+		add_entry(self, part, path, bls, NULL, words ? words : "");
+	}
 }
 
 void
@@ -185,7 +212,7 @@ dps_boot_read_type2(DpsBoot *self, DpsBootPart *part)
 			return;
 		if (g_str_has_suffix(lower, ".addon.efi"))
 			continue;
-		addons = read_addons(self, part, program);
+		addons = dps_boot_read_addons(self, part, program);
 		profiles =
 			dps_bls_entries_from_uki(info->name, program->is_pe ? &program->uki : NULL);
 		while (profiles->len > 0)
@@ -234,7 +261,7 @@ read_grub_cfg(DpsBoot *self, DpsBootPart *part, const char *path)
 		entry->is_unclear = strchr(line, '$') != NULL;
 		dps_cmdline_parse(line, &entry->cmdline);
 		entry->is_tool = is_tool(program);
-		entry->finds_root = finds_root(&entry->cmdline);
+		entry->finds_root = dps_boot_finds_root(&entry->cmdline);
 		g_ptr_array_add(self->grub_lines, entry);
 	}
 }

@@ -31,3 +31,9 @@ void dps_boot_read_type2(DpsBoot *self, DpsBootPart *part);
 
 /* Adds the command lines of each grub.cfg below @prefix ("" or a directory). */
 void dps_boot_read_grub(DpsBoot *self, DpsBootPart *part, const char *prefix);
+
+/* (transfer full): the words that addons add to the command line of a UKI: the global ones first */
+char *dps_boot_read_addons(DpsBoot *self, DpsBootPart *part, const DpsProgram *program);
+
+/* Whether an initrd started so finds root without root= and without its type. */
+gboolean dps_boot_finds_root(const DpsCmdline *cmdline);

@@ -673,3 +673,24 @@ def test_detected_subvolume_that_is_not_the_default(tmp_path, option, skipped):
     document = dps_tag("plan", image, "--arch", "x86_64")
     assert ("detected-skipped" in codes(document["findings"])) == skipped
     assert ("home" in [row["role"] for row in document["assignments"]]) != skipped
+
+
+ROOT_WORDS = f"root=UUID={fs_uuid(2)}"
+SYSTEMD_BOOT = {"EFI/BOOT/BOOTX64.EFI": makepe.systemd_boot()}
+
+
+@pytest.mark.parametrize(("files", "relies"), [
+    ({"EFI/BOOT/BOOTX64.EFI": makepe.uki("quiet")}, True),
+    ({"EFI/BOOT/BOOTX64.EFI": makepe.uki("quiet"), "loader/addons/a.addon.efi": makepe.addon(cmdline=ROOT_WORDS)}, False),
+    ({"EFI/BOOT/BOOTX64.EFI": makepe.uki("quiet"), "EFI/BOOT/BOOTX64.EFI.extra.d/a.addon.efi": makepe.addon(cmdline=ROOT_WORDS)}, False),
+    ({"EFI/BOOT/BOOTX64.EFI": makepe.uki("init=/nix/store/x/init")}, False),
+    ({**SYSTEMD_BOOT, "loader/entries/a.conf": "title a\nuki /os/a.efi\n", "os/a.efi": makepe.uki("quiet")}, True),
+    ({**SYSTEMD_BOOT, "loader/entries/a.conf": "title a\nuki /os/a.efi\n", "os/a.efi": makepe.uki(ROOT_WORDS)}, False),
+    ({**SYSTEMD_BOOT, "loader/entries/a.conf": "title a\nuki /os/a.efi\noptions quiet\n", "os/a.efi": makepe.uki(ROOT_WORDS)}, True),
+    ({**SYSTEMD_BOOT, "loader/entries/a.conf": "title a\nuki /os/a.efi\n", "os/a.efi": makepe.uki("quiet"),
+      "os/a.efi.extra.d/b.addon.efi": makepe.addon(cmdline=ROOT_WORDS)}, False),
+])  # fmt: skip
+def test_root_missing_by_all_that_a_uki_is_given(tmp_path, files, relies):
+    """Words of addons, and the command line built into what a boot entry names, count as those of an entry."""
+    image = makedisk.make(tmp_path / "d.raw", [esp(files=files), root(type=makedisk.GENERIC)])
+    assert only(check(image), "root-missing")["severity"] == ("error" if relies else "info")
