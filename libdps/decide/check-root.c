@@ -85,6 +85,16 @@ check_root_missing(DpsCheck *check)
 			    check->arch ? dps_arch_to_string(check->arch) : "", consequence);
 }
 
+/* A root that cannot be discovered is an error for what relies on it. */
+static DpsSeverity
+severity_of_lost_root(DpsCheck *check)
+{
+	return check->boot->discovery == DPS_DISCOVERY_NO ||
+			       check->boot->discovery == DPS_DISCOVERY_UNKNOWN
+		       ? DPS_SEVERITY_WARNING
+		       : DPS_SEVERITY_ERROR;
+}
+
 static void
 check_root_no_auto(DpsCheck *check)
 {
@@ -100,12 +110,7 @@ check_root_no_auto(DpsCheck *check)
 			hidden = root;
 	}
 	if (hidden)
-		dps_check_report_as(check,
-				    check->boot->discovery == DPS_DISCOVERY_NO ||
-						    check->boot->discovery == DPS_DISCOVERY_UNKNOWN
-					    ? DPS_SEVERITY_WARNING
-					    : DPS_SEVERITY_ERROR,
-				    hidden->number,
+		dps_check_report_as(check, severity_of_lost_root(check), hidden->number,
 				    "show it: `dps-tag apply {disk} {root}={n},auto`",
 				    "the only root of %s is marked no-auto: systemd passes it over",
 				    dps_arch_to_string(check->arch));
@@ -221,9 +226,10 @@ check_root_unformatted(DpsCheck *check)
 
 	if (root && root->content.kind == DPS_CONTENT_NONE &&
 	    !dps_partition_is_firmware_area(root) && !dps_check_is_entry_bad(check, root->number))
-		dps_check_report(check, root->number,
-				 "make a file system on it, or tag the one that has the system",
-				 "is what systemd takes as root, and holds nothing that is known");
+		dps_check_report_as(
+			check, severity_of_lost_root(check), root->number,
+			"make a file system on it, or tag the one that has the system",
+			"is what systemd takes as root, and holds nothing that is known");
 }
 
 static void

@@ -694,3 +694,10 @@ def test_root_missing_by_all_that_a_uki_is_given(tmp_path, files, relies):
     """Words of addons, and the command line built into what a boot entry names, count as those of an entry."""
     image = makedisk.make(tmp_path / "d.raw", [esp(files=files), root(type=makedisk.GENERIC)])
     assert only(check(image), "root-missing")["severity"] == ("error" if relies else "info")
+
+
+@pytest.mark.parametrize(("words", "severity"), [("quiet", "error"), ("root=UUID=00000003-aaaa-4bbb-8ccc-dddddddddddd", "warning")])
+def test_root_unformatted_for_what_relies_on_it(tmp_path, words, severity):
+    image = makedisk.make(tmp_path / "d.raw", [esp(files={**LOADER, "EFI/BOOT/BOOTX64.EFI": makepe.uki(words)}), root(content=None),
+                                               root(type=makedisk.GENERIC)])
+    assert only(check(image), "root-unformatted")["severity"] == severity
