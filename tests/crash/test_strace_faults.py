@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -99,6 +100,9 @@ def test_each_system_call(place: Path, shape: str, command: str) -> None:
                 continue
             if (i + 7 * (fault == "lie")) % (max(1, step // 8) if rare else step):
                 continue
+            # Linux closes whatever it says; here the call is not made, and who reads a pipe waits for ever.
+            if name == "close" and "pipe:" in text:
+                continue
             what = f"retval={LIES[name]}" if fault == "lie" else fault
             if name == "mmap":
                 what = "error=ENOMEM"
@@ -109,6 +113,10 @@ def test_each_system_call(place: Path, shape: str, command: str) -> None:
             got = bench.outcome(done, 1)
             if what == "error=ENOMEM" and got.status < 0:
                 raise AssertionError(f"{where}: {got}")
+            # libgcrypt ends whoever starts it when it cannot read its settings; nothing is written by then.
+            if got.status == -signal.SIGABRT and "in libgcrypt" in got.text:
+                assert got.state == "old", (where, got)
+                continue
             if name in ("write", "writev") and ("pipe:" in text or text.startswith(("1<", "2<"))):
                 # Whom nothing can be told.
                 assert got.status in (0, 3) or (not bench.is_writer and got.status == 1), (where, got)
