@@ -116,6 +116,7 @@ pass_list(Message *self, GPtrArray **list, gsize size, PassOne pass, GDestroyNot
 	for (guint64 i = 0; i + 1 < n; i++) {
 		if (!self->out)
 			g_ptr_array_add(*list, g_malloc0(size));
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): without a list n is 0 */
 		if (!pass(self, g_ptr_array_index(*list, i)))
 			return FALSE;
 	}

@@ -201,7 +201,8 @@ follow_vendor_shim(DpsBoot *self, DpsArch arch, const char *shim, const char *di
 	DpsProgram *program;
 
 	if (!next || !dps_boot_exists(&self->esp, next)) {
-		add_orphan(self, shim, told ? told : wanted, told != NULL);
+		/* What was found a moment ago can be gone: the medium fails, or is written to. */
+		add_orphan(self, shim, next ? next : wanted, told != NULL);
 		return;
 	}
 	if (self->second || self->uki_path)

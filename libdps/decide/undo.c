@@ -166,7 +166,8 @@ is_of_plan(DpsPlan *plan, const DpsBackup *backup, const DpsBackupEntry *entry, 
 	if (!partition || !read_value(plan, partition, done->kind, &now, NULL))
 		return FALSE;
 
-	now_text = now.text;
+	now_text = g_steal_pointer(&now.text);
+	now.text = now_text;
 	is_new = dps_value_equal(done->kind, &now, &done->to);
 	is_old = !is_new && dps_value_equal(done->kind, &now, &done->from);
 	if (done->kind == DPS_CHANGE_BTRFS_DEFAULT) {
