@@ -155,7 +155,7 @@ add_orphan(DpsBoot *self, const char *path, const char *wanted, gboolean is_told
 	for (guint i = 0; i < self->orphans->len; i++) {
 		const DpsShimOrphan *known = self->orphans->pdata[i];
 
-		if (strcmp(known->path, path) == 0 && strcmp(known->wanted, wanted) == 0)
+		if (strcmp(known->path, path) == 0 && g_strcmp0(known->wanted, wanted) == 0)
 			return;
 	}
 	orphan = g_new0(DpsShimOrphan, 1);
