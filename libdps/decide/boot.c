@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/boot-internal.h"
+#include "ground/bytes.h"
 #include "ground/error.h"
 #include "ground/types.h"
 #include "target/btrfs-files.h"
@@ -7,6 +8,9 @@
 #include "target/mbr-partitions.h"
 
 #include <string.h>
+
+/* Of the superblock of Linux's RAID (md_p.h). */
+#define MD_MAGIC 0xa92b4efcU
 
 DpsFileInfo *
 dps_boot_lookup(const DpsBootPart *part, const char *path)
@@ -217,8 +221,24 @@ find_mount(DpsDisk *disk, DpsTree *tree, DpsPartition *partition)
 	return NULL;
 }
 
-/* libblkid knows no FAT16 with too many clusters, and Linux mounts it: firmware's quarrel with it
- * is to be told as such. */
+/* Whether the superblock of a RAID is at the end (mdadm's metadata 1.0 and 0.90), so that a member
+ * of a mirror begins with what the mirror holds: 1.2 keeps it at byte 4096, and 1.1 in the boot
+ * sector. */
+static gboolean
+is_mirror_of_front(DpsPartition *partition)
+{
+	uint8_t magic[4];
+
+	return g_strcmp0(partition->content.type, "linux_raid_member") == 0 &&
+	       dps_region_read(&partition->region, 4096, magic, sizeof magic, NULL) &&
+	       dps_load_le32(magic) != MD_MAGIC;
+}
+
+/*
+ * libblkid knows no FAT16 with too many clusters, and Linux mounts it: firmware's quarrel with it
+ * is to be told as such.  It calls a member of a mirror just that, and firmware reads the FAT in
+ * it.
+ */
 static gboolean
 is_fat(DpsPartition *partition)
 {
@@ -227,7 +247,7 @@ is_fat(DpsPartition *partition)
 	if (g_strcmp0(partition->content.type, "vfat") == 0)
 		return TRUE;
 
-	return partition->content.kind == DPS_CONTENT_NONE &&
+	return (partition->content.kind == DPS_CONTENT_NONE || is_mirror_of_front(partition)) &&
 	       dps_fat_read_geometry(&partition->region, &geometry, NULL);
 }
 

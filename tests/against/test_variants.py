@@ -79,6 +79,12 @@ def entry(more: str, *files: str) -> dict:
     return {**TYPE1, "loader/entries/test.conf": TYPE1["loader/entries/test.conf"] + more, **{name: "x" for name in files}}
 
 
+def mirror(at: int, esp_at: int = MIB) -> Callable:
+    """Makes the ESP a member of a RAID1, with mdadm's superblock at this byte of it."""
+    head = struct.pack("<4I16s32sQ2IQ", 0xA92B4EFC, 1, 0, 0, b"u" * 16, b"esp", 0, 1, 0, at // 512)
+    return write_at(esp_at + at, head.ljust(128, b"\0") + struct.pack("<3Q", 0, at // 512, at // 512).ljust(128, b"\0"))
+
+
 TMP = "7ec6f557-3bc5-4aca-b293-16ef5df639d1"
 NOWHERE = "12345678-1234-4234-8234-123456789abc"
 
@@ -227,6 +233,9 @@ ROWS: dict[str, Row] = {
         "not-judged", "info", "/boot/grub/grub.cfg has more than 512 lines with a kernel",
         Disk(files=SHIM, tree={**TREE, "boot/grub/grub.cfg": f"linux /vmlinuz root=UUID={fs_uuid(2)} ro\n" * 513}),
         Disk(files=SHIM, tree={**TREE, "boot/grub/grub.cfg": f"linux /vmlinuz root=UUID={fs_uuid(2)} ro\n" * 512})),
+    # Who reads what
+    "an ESP in a RAID whose superblock is in front": Row(
+        "esp-not-fat", "error", "holds linux_raid_member", Disk(after=mirror(4096)), Disk(after=mirror(34 * MIB - 8192))),
     # rootflags=
     "a subvolume of an ext4": Row(
         "cmdline-subvol-missing", "error", "ext4 in partition 2 has no subvolumes", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")),
