@@ -123,6 +123,21 @@ check_bls_entry_arch_hidden(DpsCheck *check)
 	}
 }
 
+/* Whether a file of @names is not in @directory by the same name, too: where /boot is a symbolic
+ * link to the top level, as on CoreOS and bootc, all of them are. */
+static gboolean
+is_any_missing(const DpsBootPart *part, const GPtrArray *names, const char *directory)
+{
+	for (guint i = 0; i < names->len; i++) {
+		const DpsFileInfo *info = names->pdata[i];
+		g_autofree char *path = g_build_filename(directory, info->name, NULL);
+
+		if (!dps_boot_exists(part, path))
+			return TRUE;
+	}
+	return FALSE;
+}
+
 /*
  * Entries where no loader looks.  GRUB reads /boot/loader/entries of the file system that it is set
  * up for, so only systemd-boot and firmware alone make them lost.
@@ -140,7 +155,7 @@ check_bls_entry_on_wrong_path(DpsCheck *check)
 		for (guint j = 0; j < G_N_ELEMENTS(directories); j++) {
 			g_autoptr(GPtrArray) names = dps_boot_list(parts[i], directories[j]);
 
-			if (names->len > 0)
+			if (is_any_missing(parts[i], names, "/loader/entries"))
 				dps_check_report_file(
 					check, 0, dps_check_part_number(parts[i]), directories[j],
 					"move them to /loader/entries of the partition",

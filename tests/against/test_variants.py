@@ -236,6 +236,14 @@ ROWS: dict[str, Row] = {
     # Who reads what
     "an ESP in a RAID whose superblock is in front": Row(
         "esp-not-fat", "error", "holds linux_raid_member", Disk(after=mirror(4096)), Disk(after=mirror(34 * MIB - 8192))),
+    "entries below /EFI": Row(
+        "bls-entry-on-wrong-path", "warning", "loaders read /loader/entries", Disk(files={**TYPE1, "EFI/loader/entries/b.conf": "linux /linux\n"}),
+        Disk(files={**TYPE1, "EFI/loader/entries/test.conf": TYPE1["loader/entries/test.conf"]})),
+    "entries below /boot of their partition": Row(
+        "bls-entry-on-wrong-path", "warning", "loaders read /loader/entries",
+        Disk(files=SHIM, more=(ext4(type=makedisk.XBOOTLDR, files={"boot/loader/entries/b.conf": "linux /linux\noptions root=LABEL=x\n"}),)),
+        Disk(files=SHIM, more=(ext4(type=makedisk.XBOOTLDR, files={"boot": pathlib.PurePosixPath("."), "linux": "x",
+                                                            "loader/entries/b.conf": f"linux /linux\noptions root=UUID={fs_uuid(2)}\n"}),))),
     # rootflags=
     "a subvolume of an ext4": Row(
         "cmdline-subvol-missing", "error", "ext4 in partition 2 has no subvolumes", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")),
