@@ -162,13 +162,16 @@ dps_bls_path_normalise(const char *path)
 {
 	size_t size = strlen(path);
 	g_auto(GStrv) parts = NULL;
+	g_autofree char *slashes = NULL;
 	g_autoptr(GString) out = NULL;
 
-	if (size == 0 || size > MAX_PATH_LENGTH || path[size - 1] == '/')
+	if (size == 0 || size > MAX_PATH_LENGTH || strchr("/\\", path[size - 1]))
 		return NULL;
 
+	/* Firmware's own separator; systemd-boot takes either (convert_efi_path()). */
+	slashes = g_strdelimit(g_strdup(path), "\\", '/');
 	out = g_string_new(NULL);
-	parts = g_strsplit(path, "/", -1);
+	parts = g_strsplit(slashes, "/", -1);
 	for (guint i = 0; parts[i]; i++) {
 		if (*parts[i] == '\0' || strcmp(parts[i], ".") == 0)
 			continue;

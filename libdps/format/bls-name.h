@@ -47,6 +47,6 @@ gboolean dps_bls_name_is_valid(const char *name);
  *
  * Returns: (transfer full) (nullable): @path from the root of its partition, without a slash in
  *   front, doubled slashes and "."; %NULL when it has "..", ends with a slash, is empty or longer
- *   than any path
+ *   than any path.  A backslash is a slash, as it is for firmware
  */
 char *dps_bls_path_normalise(const char *path);

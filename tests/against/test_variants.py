@@ -244,6 +244,9 @@ ROWS: dict[str, Row] = {
         Disk(files=SHIM, more=(ext4(type=makedisk.XBOOTLDR, files={"boot/loader/entries/b.conf": "linux /linux\noptions root=LABEL=x\n"}),)),
         Disk(files=SHIM, more=(ext4(type=makedisk.XBOOTLDR, files={"boot": pathlib.PurePosixPath("."), "linux": "x",
                                                             "loader/entries/b.conf": f"linux /linux\noptions root=UUID={fs_uuid(2)}\n"}),))),
+    "a path with firmware's separators": Row(
+        "bls-entry-file-missing", "error", "there is no such file", Disk(files=entry("initrd \\gone\\initrd\n")),
+        Disk(files=entry("initrd \\there\\initrd\n", "there/initrd"))),
     # rootflags=
     "a subvolume of an ext4": Row(
         "cmdline-subvol-missing", "error", "ext4 in partition 2 has no subvolumes", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")),

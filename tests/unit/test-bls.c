@@ -119,9 +119,11 @@ test_paths(void)
 	static const struct {
 		const char *path, *normal;
 	} rows[] = {
-		{ "/a/b", "a/b" },   { "a/b", "a/b" }, { "//a//b", "a/b" },  { "/./a/./b", "a/b" },
-		{ "/a/b/", NULL },   { "", NULL },     { "/", NULL },	     { ".", NULL },
-		{ "/a/../b", NULL }, { "..", NULL },   { "a/..b", "a/..b" },
+		{ "/a/b", "a/b" },     { "a/b", "a/b" },     { "//a//b", "a/b" },
+		{ "/./a/./b", "a/b" }, { "/a/b/", NULL },    { "", NULL },
+		{ "/", NULL },	       { ".", NULL },	     { "/a/../b", NULL },
+		{ "..", NULL },	       { "a/..b", "a/..b" }, { "\\a\\b", "a/b" },
+		{ "/a\\b", "a/b" },    { "\\a\\", NULL },    { "\\a\\..\\b", NULL },
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
