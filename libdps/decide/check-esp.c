@@ -134,6 +134,7 @@ check_xbootldr_not_fat(DpsCheck *check)
 	DpsPartition *partition = check->boot->xbootldr.partition;
 	gboolean is_needed =
 		check->boot->chain == DPS_CHAIN_SYSTEMD_BOOT || check->boot->chain == DPS_CHAIN_UKI;
+	const char *why;
 
 	if (!partition || check->boot->xbootldr.is_fat)
 		return;
@@ -145,14 +146,17 @@ check_xbootldr_not_fat(DpsCheck *check)
 				    dps_partition_describe_content(partition));
 		return;
 	}
+	why = !is_needed	  ? ""
+	      : has_driver(check) ? "systemd-boot reads it with a driver of EFI/systemd/drivers "
+				    "alone, and "
+				  : "systemd-boot and firmware cannot read it, and ";
 	dps_check_report_as(
 		check, is_needed && !has_driver(check) ? DPS_SEVERITY_ERROR : DPS_SEVERITY_WARNING,
 		partition->number,
 		"make it FAT, or take the tag away: `dps-tag apply {disk} linux-generic={n}`",
 		"has the XBOOTLDR type and holds %s: %ssystemd 259 and newer mount it as vfat and "
 		"fail",
-		dps_partition_describe_content(partition),
-		is_needed ? "systemd-boot and firmware cannot read it, and " : "");
+		dps_partition_describe_content(partition), why);
 }
 
 static void

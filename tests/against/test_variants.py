@@ -85,6 +85,8 @@ def mirror(at: int, esp_at: int = MIB) -> Callable:
     return write_at(esp_at + at, head.ljust(128, b"\0") + struct.pack("<3Q", 0, at // 512, at // 512).ljust(128, b"\0"))
 
 
+EXT4_XBOOTLDR = (ext4(type=makedisk.XBOOTLDR),)
+
 TMP = "7ec6f557-3bc5-4aca-b293-16ef5df639d1"
 NOWHERE = "12345678-1234-4234-8234-123456789abc"
 
@@ -247,6 +249,12 @@ ROWS: dict[str, Row] = {
     "a path with firmware's separators": Row(
         "bls-entry-file-missing", "error", "there is no such file", Disk(files=entry("initrd \\gone\\initrd\n")),
         Disk(files=entry("initrd \\there\\initrd\n", "there/initrd"))),
+    "an XBOOTLDR without a driver": Row(
+        "xbootldr-not-fat", "error", "systemd-boot and firmware cannot read it", Disk(more=EXT4_XBOOTLDR),
+        Disk(files={**UKI, "EFI/systemd/drivers/ext4_x64.efi": makepe.kernel()}, more=EXT4_XBOOTLDR)),
+    "an XBOOTLDR with a driver": Row(
+        "xbootldr-not-fat", "warning", "with a driver of EFI/systemd/drivers alone",
+        Disk(files={**UKI, "EFI/systemd/drivers/ext4_x64.efi": makepe.kernel()}, more=EXT4_XBOOTLDR)),
     # rootflags=
     "a subvolume of an ext4": Row(
         "cmdline-subvol-missing", "error", "ext4 in partition 2 has no subvolumes", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")),
