@@ -62,6 +62,24 @@ check_fs_ambiguous(DpsCheck *check)
 	}
 }
 
+/* What another rule finds, or misses, in the system's files may be owed to this. */
+static void
+check_root_not_clean(DpsCheck *check)
+{
+	const DpsTreeOrigin *origin =
+		check->is_own_tree && check->tree ? dps_tree_get_origin(check->tree) : NULL;
+	const char *note = origin ? dps_files_get_note(check->files) : NULL;
+	DpsPartition *partition =
+		note ? dps_disk_get_partition_by_number(check->disk, origin->partition) : NULL;
+
+	if (partition)
+		dps_check_report(check, partition->number,
+				 "unmount it where it is in use; else mount it once to write, or "
+				 "run its fsck",
+				 "the system's files were read from here, and %s %s",
+				 dps_partition_describe_content(partition), note);
+}
+
 /* The subvolume that is root as far as tree and names tell; NULL when nothing does. */
 static const DpsSubvolume *
 get_expected_subvolume(DpsCheck *check, DpsPartition *root)
@@ -472,6 +490,7 @@ check_swap_type_mismatch(DpsCheck *check)
 const DpsRule dps_rules_content[] = {
 	{ "root-fs-not-allowed", DPS_SEVERITY_WARNING, check_root_fs_not_allowed },
 	{ "fs-ambiguous", DPS_SEVERITY_ERROR, check_fs_ambiguous },
+	{ "root-not-clean", DPS_SEVERITY_INFO, check_root_not_clean },
 	{ "btrfs-no-default-subvol", DPS_SEVERITY_ERROR, check_btrfs_no_default_subvol },
 	{ "btrfs-default-not-root", DPS_SEVERITY_WARNING, check_btrfs_default_not_root },
 	{ "btrfs-multi-device", DPS_SEVERITY_WARNING, check_btrfs_multi_device },

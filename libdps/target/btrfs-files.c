@@ -211,6 +211,7 @@ dps_btrfs_open_files(const DpsRegion *region, uint64_t subvolume, GError **error
 	}
 
 	if (dps_btrfs_fs_get_super(self->fs)->log_root != 0)
-		note = "its log was not replayed: what was written last may be missing";
+		note = "is mounted, or was not unmounted: its log is not replayed here, and what "
+		       "was written last may be missing";
 	return dps_files_new(&btrfs_class, g_steal_pointer(&self), note);
 }

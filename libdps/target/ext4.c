@@ -571,12 +571,12 @@ static const char *
 describe_state(const struct ext2_super_block *super)
 {
 	if (ext2fs_has_feature_journal_needs_recovery((struct ext2_super_block *)super))
-		return "was not unmounted, and its journal is not replayed here: what is read may "
-		       "be older than what was last written";
+		return "is mounted, or was not unmounted: its journal is not replayed here, and "
+		       "what is read may be older than what was last written";
 	if (super->s_state & EXT2_ERROR_FS)
-		return "has errors that were noted while it was mounted: run fsck.ext4";
+		return "had errors while it was mounted";
 	if (!(super->s_state & EXT2_VALID_FS))
-		return "was not unmounted cleanly";
+		return "is mounted, or was not unmounted cleanly";
 	return NULL;
 }
 

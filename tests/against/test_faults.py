@@ -283,6 +283,7 @@ FAULTS: dict[str, Fault] = {
     "root-unformatted": Fault("error", Disk(root={"content": None})),
     "root-read-only-flag": Fault("info", Disk(root={"attrs": "GUID:60"})),
     "root-fs-not-allowed": Fault("warning", Disk(root={"mkfs": ("-t", "ext2")})),
+    "root-not-clean": Fault("info", Disk(after=inside(2, "debugfs", "-w", "-R", "feature needs_recovery", "{}"))),
     "fs-ambiguous": Fault("error", Disk(more=(ext4(type=HOME, size=16),), after=lambda path: two_signatures(path)),
                           Disk(more=MORE_HOME)),
     # Others
