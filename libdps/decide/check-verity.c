@@ -92,33 +92,6 @@ judge_hash(DpsCheck *check, guint set, DpsPartition *hash)
 	}
 }
 
-static void
-judge_signature(DpsCheck *check, guint set, DpsPartition *partition)
-{
-	g_auto(DpsVeritySignature) signature = { 0 };
-	g_autoptr(GError) error = NULL;
-	DpsGuid data_guid, hash_guid;
-
-	if (!dps_check_next_of_role(check, sets[set].hash, NULL)) {
-		dps_check_report(check, partition->number, "tag the hash partition",
-				 "is a signature of verity hashes, and there is no partition with "
-				 "them");
-		return;
-	}
-	if (!dps_verity_signature_read(&partition->region, &signature, &error))
-		dps_check_report(check, partition->number, "write it with systemd-repart",
-				 "has a verity-sig type and no signature that can be read: %s",
-				 error->message);
-	else if (!dps_derive_verity(signature.root_hash, &data_guid, &hash_guid, &error) ||
-		 !find_by_guid(check, sets[set].data, &data_guid) ||
-		 !find_by_guid(check, sets[set].hash, &hash_guid))
-		dps_check_report(
-			check, partition->number, "sign the root hash that is there",
-			"is for the root hash %s, and no pair of partitions has its halves "
-			"as UUIDs",
-			signature.root_hash);
-}
-
 /* Root hash to the first partition whose hashes have it, whatever its type and UUID are: there can
  * be many hash partitions, and many command lines that ask. */
 static GHashTable *
@@ -138,6 +111,52 @@ list_hashes(DpsCheck *check)
 	return hashes;
 }
 
+/* The partition whose hashes have this root hash; NULL: none. */
+static DpsPartition *
+find_by_root_hash(DpsCheck *check, const char *root_hash, GHashTable **hashes)
+{
+	g_autofree char *lower = g_ascii_strdown(root_hash, -1);
+
+	if (!*hashes)
+		*hashes = list_hashes(check);
+	return g_hash_table_lookup(*hashes, lower);
+}
+
+/* Whether the partition itself was found to go with no data: who names its hashes is right. */
+static gboolean
+is_reported(DpsCheck *check, const DpsPartition *hash)
+{
+	return hash && dps_check_has_error(check, check->rule->code, hash->number);
+}
+
+static void
+judge_signature(DpsCheck *check, guint set, DpsPartition *partition, GHashTable **hashes)
+{
+	g_auto(DpsVeritySignature) signature = { 0 };
+	g_autoptr(GError) error = NULL;
+	DpsGuid data_guid, hash_guid;
+
+	if (!dps_check_next_of_role(check, sets[set].hash, NULL)) {
+		dps_check_report(check, partition->number, "tag the hash partition",
+				 "is a signature of verity hashes, and there is no partition with "
+				 "them");
+		return;
+	}
+	if (!dps_verity_signature_read(&partition->region, &signature, &error))
+		dps_check_report(check, partition->number, "write it with systemd-repart",
+				 "has a verity-sig type and no signature that can be read: %s",
+				 error->message);
+	else if ((!dps_derive_verity(signature.root_hash, &data_guid, &hash_guid, &error) ||
+		  !find_by_guid(check, sets[set].data, &data_guid) ||
+		  !find_by_guid(check, sets[set].hash, &hash_guid)) &&
+		 !is_reported(check, find_by_root_hash(check, signature.root_hash, hashes)))
+		dps_check_report(
+			check, partition->number, "sign the root hash that is there",
+			"is for the root hash %s, and no pair of partitions has its halves "
+			"as UUIDs",
+			signature.root_hash);
+}
+
 /* roothash= and usrhash= of a command line: exactly that pair is looked for. */
 static void
 judge_cmdline(DpsCheck *check, guint set, const DpsBootEntry *entry, const char *root_hash,
@@ -145,7 +164,7 @@ judge_cmdline(DpsCheck *check, guint set, const DpsBootEntry *entry, const char 
 {
 	DpsPartition *data = get_data(check, set), *hash;
 	g_autoptr(GError) error = NULL;
-	g_autofree char *hint = NULL, *where = NULL, *lower = NULL;
+	g_autofree char *hint = NULL, *where = NULL;
 	DpsGuid data_guid, hash_guid;
 
 	if (!root_hash || entry->hidden != DPS_BLS_SHOWN)
@@ -161,10 +180,9 @@ judge_cmdline(DpsCheck *check, guint set, const DpsBootEntry *entry, const char 
 		return;
 
 	/* The hashes themselves say whether only the UUIDs are wrong. */
-	if (!*hashes)
-		*hashes = list_hashes(check);
-	lower = g_ascii_strdown(root_hash, -1);
-	hash = error ? NULL : g_hash_table_lookup(*hashes, lower);
+	hash = error ? NULL : find_by_root_hash(check, root_hash, hashes);
+	if (is_reported(check, hash))
+		return;
 	if (hash && data)
 		hint = hint_pair(set, data, hash, root_hash);
 	if (hash)
@@ -192,7 +210,7 @@ check_verity_unpaired(DpsCheck *check)
 		     signature;
 		     signature = dps_check_next_of_role(check, sets[set].signature, signature))
 			if (!(signature->attributes & DPS_FLAG_NO_AUTO))
-				judge_signature(check, set, signature);
+				judge_signature(check, set, signature, &hashes);
 		for (guint i = 0; i < check->boot->entries->len; i++) {
 			const DpsBootEntry *entry = check->boot->entries->pdata[i];
 

@@ -35,6 +35,7 @@ VAR = "4d21b016-b534-45c2-a9fb-5c16e091fd2d"
 SWAP = "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"
 USR = "8484680c-9521-48c6-9c11-b0720656f69e"
 ROOT_VERITY = "2c7357ed-ebd2-46d9-aec1-23d437ec2bf5"
+ROOT_VERITY_SIG = "41092b05-9fc8-4523-994f-2def0408b176"
 ROOT_PPC64LE = "c31c45e6-3f39-412e-80fb-4809c4980599"
 BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 MACHINE_ID = "3d1219c7c4c5404aaa1f6d2a48adfda4"
@@ -368,24 +369,44 @@ def add_hashes(path: pathlib.Path, number: int, pair: bool = True) -> None:
         makedisk.run("sfdisk", "--part-uuid", path, number, uuid.UUID(root_hash[32:]))
 
 
-def test_root_hash_leads_to_its_hashes(tmp_path: pathlib.Path) -> None:
-    """A command line names the hashes of a partition whose type and UUID say nothing of them."""
-    image = tmp_path / "disk.raw"
-    add_hashes(Disk(more=(Partition(size=4),)).make(image), 3, pair=False)
-    data, hashes = tmp_path / "disk.data", tmp_path / "again.hash"
+def name_hashes(image: pathlib.Path, more: tuple[Partition, ...], line: str) -> str:
+    """A disk without pairs of UUIDs, the hashes of root in partition 3, and a UKI with this line for their root hash."""
+    add_hashes(Disk(more=more).make(image), 3, pair=False)
+    data, hashes = image.with_suffix(".data"), image.with_suffix(".hash")
     hashes.write_bytes(b"")
     text = makedisk.run("veritysetup", "format", data, hashes)
     root_hash = next(line.split()[-1] for line in text.splitlines() if line.startswith("Root hash"))
-    files = {**LOADER, "EFI/Linux/a.efi": makepe.uki(f"roothash={root_hash}"),
+    files = {**LOADER, "EFI/Linux/a.efi": makepe.uki(line.format(root_hash)),
              "EFI/Linux/b.efi": makepe.uki("roothash=" + "ab" * 32)}
-    Disk(files=files, more=(Partition(size=4),)).make(image)
+    Disk(files=files, more=more).make(image)
     rows = makedisk.table(image)["partitions"]
     write_at(rows[1]["start"] * 512, data.read_bytes())(image)
     write_at(rows[2]["start"] * 512, hashes.read_bytes())(image)
+    return root_hash
+
+
+def test_root_hash_leads_to_its_hashes(tmp_path: pathlib.Path) -> None:
+    """A command line names the hashes of a partition whose type and UUID say nothing of them."""
+    image = tmp_path / "disk.raw"
+    name_hashes(image, (Partition(size=4),), "roothash={}")
     findings = {finding["path"]: finding for finding in check(image) if finding["code"] == "verity-unpaired"}
     assert "though partition 3 holds these hashes" in findings["/EFI/Linux/a.efi"]["message"]
     assert findings["/EFI/Linux/b.efi"]["hint"] == "build it for the hashes that are on the disk"
     mend(image, [findings["/EFI/Linux/a.efi"]], ())
+
+
+def test_one_pair_of_wrong_uuids_is_one_fault(tmp_path: pathlib.Path) -> None:
+    """Where the hash partition is reported, neither the command line nor the signature of its root hash is at fault."""
+    image = tmp_path / "disk.raw"
+    root_hash = name_hashes(image, (Partition(size=4, type=ROOT_VERITY), Partition(size=1, type=ROOT_VERITY_SIG)), "roothash={}")
+    document = {"rootHash": root_hash, "certificateFingerprint": "ab" * 32, "signature": "AAAA"}
+    start = makedisk.table(image)["partitions"][3]["start"] * 512
+    write_at(start, json.dumps(document).encode())(image)
+    findings = [finding for finding in check(image) if finding["code"] == "verity-unpaired"]
+    assert [(finding["partition"], finding["path"]) for finding in findings] == [(1, "/EFI/Linux/b.efi"), (3, None)], findings
+    mend(image, findings[1:], ())
+    write_at(start, json.dumps({**document, "rootHash": "cd" * 32}).encode())(image)
+    assert [finding["partition"] for finding in check(image) if finding["code"] == "verity-unpaired"] == [1, 4]
 
 
 def test_addons_say_what_root_is(tmp_path: pathlib.Path) -> None:
