@@ -41,6 +41,16 @@ def test_what_is_no_code_is_refused(bad, options):
         dps.check(bad, **options)
 
 
+@pytest.mark.parametrize("option", ["only", "ignore"])
+@pytest.mark.parametrize("value", ["esp-missing", b"esp-missing", ["esp-missing", 1], [["esp-missing"]], 7])
+def test_what_is_no_list_of_codes_is_refused(bad, option, value):
+    """A plain string is a list of letters, and of those none is a code."""
+    with pytest.raises(TypeError, match=f"{option}: a list of codes"):
+        dps.check(bad, **{option: value})
+    with dps.Disk(bad) as disk, pytest.raises(TypeError, match=f"{option}: a list of codes"):
+        disk.check(**{option: value})
+
+
 def test_all_options_at_once(bad, tmp_path):
     with dps.Disk(bad) as disk:
         found = disk.check(arch="x86_64", keep_kernels=3, only=("esp-missing", "root-multiple"),

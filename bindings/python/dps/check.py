@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional, Union
@@ -81,6 +81,17 @@ def findings_from_array(pointer: Any) -> list[Finding]:
     ]
 
 
+def join_codes(name: str, codes: Sequence[str]) -> bytes:
+    """As the library takes them.  A plain string is a sequence, too, of letters: never what is meant."""
+    if isinstance(codes, (str, bytes)) or not isinstance(codes, Iterable):
+        raise TypeError(f"{name}: a list of codes is wanted, not {codes!r}")
+    joined = list(codes)
+    for code in joined:
+        if not isinstance(code, str):
+            raise TypeError(f"{name}: a list of codes is wanted, and {code!r} is no string")
+    return ",".join(joined).encode()
+
+
 @dataclass(frozen=True)
 class CheckOptions:
     """What a check is to know beside the disk and the tree."""
@@ -106,10 +117,10 @@ class CheckOptions:
         lib.dps_check_options_set_keep_kernels(options, self.keep_kernels)
         if self.esp is not None:
             lib.dps_check_options_set_esp(options, path_to_bytes(self.esp))
-        if self.only:
-            call(lib.dps_check_options_set_only, options, ",".join(self.only).encode())
-        if self.ignore:
-            call(lib.dps_check_options_set_ignore, options, ",".join(self.ignore).encode())
+        if only := join_codes("only", self.only):
+            call(lib.dps_check_options_set_only, options, only)
+        if ignore := join_codes("ignore", self.ignore):
+            call(lib.dps_check_options_set_ignore, options, ignore)
         if self.policy:
             lines = "".join(f"{code}={severity!s}\n" for code, severity in self.policy.items())
             call(lib.dps_check_options_set_policy, options, lines.encode())
