@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
+#include "decide/place.h"
 #include "decide/validatefs.h"
 #include "ground/derive.h"
 #include "ground/error.h"
@@ -198,6 +199,33 @@ report_missing(DpsCheck *check, const DpsFstabEntry *entry)
 				      entry->spec, entry->mount_point);
 }
 
+/* The lines of crypttab, or NULL after saying that the rule could not be judged. */
+static GPtrArray *
+need_crypttab(DpsCheck *check)
+{
+	g_autoptr(GError) error = NULL;
+	GPtrArray *crypttab;
+
+	if (!dps_check_need_tree(check))
+		return NULL;
+	crypttab = dps_tree_get_crypttab(check->tree, &error);
+	if (!crypttab)
+		dps_check_cannot_judge(check, 0, error->message);
+	return crypttab;
+}
+
+/* The partition below a node that cryptsetup made, as crypttab or the node's name has it. */
+static DpsPartition *
+find_below_mapper(DpsCheck *check, const DpsFstabEntry *entry)
+{
+	g_auto(DpsPlace) place = { 0 };
+
+	if (!g_str_has_prefix(entry->spec, "/dev/mapper/") || !need_crypttab(check))
+		return NULL;
+	place = dps_place_of_entry(check->disk, check->tree, entry);
+	return place.partition;
+}
+
 static void
 check_fstab_shadows(DpsCheck *check)
 {
@@ -215,6 +243,8 @@ check_fstab_shadows(DpsCheck *check)
 		/* Of a system with several disks, the others may have it. */
 		if (found == DPS_ROOT_SPEC_MISSING && check->is_own_tree && !is_optional(entry))
 			report_missing(check, entry);
+		if (!partition)
+			partition = find_below_mapper(check, entry);
 		if (!partition || !partition->type || !entry->mount_point ||
 		    g_strcmp0(mount_point_of(partition->type->role), entry->mount_point) != 0 ||
 		    partition->type->role == DPS_ROLE_XBOOTLDR)
@@ -272,21 +302,6 @@ mapper_name_of(DpsRole role)
 	default:
 		return NULL;
 	}
-}
-
-/* The lines of crypttab, or NULL after saying that the rule could not be judged. */
-static GPtrArray *
-need_crypttab(DpsCheck *check)
-{
-	g_autoptr(GError) error = NULL;
-	GPtrArray *crypttab;
-
-	if (!dps_check_need_tree(check))
-		return NULL;
-	crypttab = dps_tree_get_crypttab(check->tree, &error);
-	if (!crypttab)
-		dps_check_cannot_judge(check, 0, error->message);
-	return crypttab;
 }
 
 static void

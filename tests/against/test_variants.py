@@ -85,6 +85,12 @@ def mirror(at: int, esp_at: int = MIB) -> Callable:
     return write_at(esp_at + at, head.ljust(128, b"\0") + struct.pack("<3Q", 0, at // 512, at // 512).ljust(128, b"\0"))
 
 
+def opened_by(name: str, crypttab_name: str, spec: str) -> dict:
+    """A system with /home on the node of this name, and a line of crypttab."""
+    return fstab(f"/dev/mapper/{name} /home ext4 defaults 0 2\n", **{"etc/crypttab": f"{crypttab_name} {spec} none\n"})
+
+
+LUKS_HOME = (Partition(size=20, type=HOME, content="crypto_LUKS"),)
 EXT4_XBOOTLDR = (ext4(type=makedisk.XBOOTLDR),)
 
 TMP = "7ec6f557-3bc5-4aca-b293-16ef5df639d1"
@@ -297,6 +303,18 @@ ROWS: dict[str, Row] = {
     "data of fstab that is nowhere": Row(
         "fstab-shadows", "error", "the boot waits for it", Disk(tree=fstab(f"PARTUUID={NOWHERE} /data ext4 defaults 0 1\n")),
         Disk(tree=fstab(f"PARTUUID={NOWHERE} /data ext4 x-systemd.automount 0 1\n"))),
+    "home of fstab in LUKS, by crypttab": Row(
+        "fstab-shadows", "info", "fstab mounts it at /home", Disk(tree=opened_by("data", "data", f"UUID={fs_uuid(3)}"), more=LUKS_HOME),
+        Disk(tree=opened_by("data", "other", f"UUID={fs_uuid(3)}"), more=LUKS_HOME)),
+    "home of fstab in LUKS, by a link of crypttab": Row(
+        "fstab-shadows", "info", "fstab mounts it at /home", Disk(tree=opened_by("home", "home", f"/dev/disk/by-uuid/{fs_uuid(3)}"), more=LUKS_HOME),
+        Disk(tree=opened_by("home", "home", f"UUID={NOWHERE}"), more=LUKS_HOME)),
+    "home of fstab in LUKS, by a node of the target": Row(
+        "fstab-shadows", "info", "fstab mounts it at /home", Disk(tree=opened_by("home", "home", "/dev/vda3"), more=LUKS_HOME),
+        Disk(tree=opened_by("home", "home", "/dev/vda2"), more=LUKS_HOME)),
+    "home of fstab in LUKS, by the name alone": Row(
+        "fstab-shadows", "info", "fstab mounts it at /home", Disk(tree=fstab(f"/dev/mapper/luks-{fs_uuid(3)} /home ext4 defaults 0 2\n"), more=LUKS_HOME),
+        Disk(tree=fstab("/dev/mapper/vg-home /home ext4 defaults 0 2\n"), more=LUKS_HOME)),
 }
 # fmt: on
 
