@@ -5,6 +5,7 @@
 #include "decide/finding.h"
 #include "ground/error.h"
 #include "target/journal.h"
+#include "target/save-dir.h"
 #include "target/save.h"
 #include "target/udev.h"
 

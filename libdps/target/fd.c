@@ -17,6 +17,12 @@ dps_fd_close(DpsFd *fd)
 	*fd = -1;
 }
 
+gboolean
+dps_fd_flush(int fd)
+{
+	return TEMP_FAILURE_RETRY(fsync(fd)) == 0;
+}
+
 char *
 dps_fd_read_text(int dir, const char *path)
 {

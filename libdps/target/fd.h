@@ -21,6 +21,10 @@ dps_fd_steal(DpsFd *fd)
 	return stolen;
 }
 
+/* Returns: %TRUE when file or directory is on the medium; else errno says why.  A flush that a
+ * signal cut short was not made: it is made again. */
+gboolean dps_fd_flush(int fd);
+
 /* A directory that closes itself: g_autoptr(DpsDirStream). */
 typedef DIR DpsDirStream;
 

@@ -3,6 +3,8 @@
 #include "format/checksum.h"
 #include "ground/bytes.h"
 #include "ground/error.h"
+#include "target/fd.h"
+#include "target/save.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,7 +91,7 @@ find_place(DpsMedium *medium, Place *out, GError **error)
 static gboolean
 flush_directory(const Place *place, GError **error)
 {
-	if (TEMP_FAILURE_RETRY(fsync(place->dir)) < 0)
+	if (!dps_fd_flush(place->dir))
 		return dps_throw_errno(error, errno, "%s: flush of its directory", place->path);
 	return TRUE;
 }
@@ -152,40 +154,14 @@ serialize(uint64_t start, GPtrArray *edits)
 	return bytes;
 }
 
-static gboolean
-write_and_flush(int fd, const Place *place, const GByteArray *bytes, GError **error)
-{
-	size_t done = 0;
-
-	while (done < bytes->len) {
-		ssize_t n = write(fd, bytes->data + done, bytes->len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return dps_throw_errno(error, n < 0 ? errno : EIO, "%s: write",
-					       place->path);
-		done += (size_t)n;
-	}
-	if (TEMP_FAILURE_RETRY(fsync(fd)) < 0)
-		return dps_throw_errno(error, errno, "%s: flush", place->path);
-	return flush_directory(place, error);
-}
-
+/* It has its name when it is whole and flushed: what is half of one is none of ours. */
 static gboolean
 create_journal(const Place *place, const GByteArray *bytes, GError **error)
 {
-	int fd = openat(place->dir, place->name,
-			O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	gboolean ok;
-
-	if (fd < 0)
-		return dps_throw_errno(error, errno, "%s: create", place->path);
-	ok = write_and_flush(fd, place, bytes, error);
-	close(fd);
-	if (!ok)
-		unlinkat(place->dir, place->name, 0);
-	return ok;
+	if (dps_save_new_file(place->dir, place->name, bytes->data, bytes->len, error))
+		return TRUE;
+	dps_prefix_error(error, "%s: ", place->path);
+	return FALSE;
 }
 
 gboolean
@@ -256,24 +232,33 @@ check_owner(DpsMedium *medium, const Place *place, int fd, struct stat *journal,
 	return TRUE;
 }
 
-/* The whole file when it is a journal that was completed, else NULL without an error. */
+/*
+ * A journal gets its name when it is whole (create_journal()).  What is not was damaged later, with
+ * the image half written perhaps, or is another's file: it is not to be taken away.
+ */
 static uint8_t *
-read_whole(int fd, uint64_t size, GError **error)
+read_whole(int fd, const Place *place, uint64_t size, GError **error)
 {
 	DpsRegion region = dps_region_over_fd(fd, 0, size);
 	g_autofree uint8_t *bytes = NULL;
 
-	if (size < HEADER_SIZE || size > MAX_FILE_SIZE)
-		return NULL;
-	bytes = g_malloc(size);
-	if (!dps_region_read(&region, 0, bytes, size, error))
-		return NULL;
-	if (memcmp(bytes, signature, sizeof(signature)) != 0 ||
+	if (size >= HEADER_SIZE && size <= MAX_FILE_SIZE) {
+		bytes = g_malloc(size);
+		if (!dps_region_read(&region, 0, bytes, size, error)) {
+			dps_prefix_error(error, "%s: ", place->path);
+			return NULL;
+		}
+	}
+	if (!bytes || memcmp(bytes, signature, sizeof(signature)) != 0 ||
 	    dps_load_le64(bytes + HEADER_FILE_SIZE) != size ||
 	    dps_load_le32(bytes + HEADER_SUM) != (uint32_t)~dps_crc32c_feed(UINT32_MAX,
 									    bytes + HEADER_COUNT,
 									    size - HEADER_COUNT))
-		return NULL;
+		return dps_throw_null(error, DPS_ERROR_CORRUPT,
+				      "%s: not a journal, or one that was damaged: the image may "
+				      "be half written; when it is good (see `btrfs check`), move "
+				      "this file away",
+				      place->path);
 	return g_steal_pointer(&bytes);
 }
 
@@ -367,7 +352,6 @@ dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error)
 	g_auto(Place) place = { .dir = -1 };
 	g_autoptr(GPtrArray) edits = dps_edit_list_new();
 	g_autofree uint8_t *bytes = NULL;
-	g_autoptr(GError) local = NULL;
 	struct stat st;
 	gboolean ok;
 	int fd;
@@ -386,19 +370,9 @@ dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error)
 
 	ok = check_owner(medium, &place, fd, &st, error);
 	if (ok)
-		bytes = read_whole(fd, (uint64_t)st.st_size, &local);
+		bytes = read_whole(fd, &place, (uint64_t)st.st_size, error);
 	close(fd);
-	if (!ok)
-		return FALSE;
-	if (local) {
-		dps_prefix_error(&local, "%s: ", place.path);
-		g_propagate_error(error, g_steal_pointer(&local));
-		return FALSE;
-	}
-	if (!bytes) /* nothing was written of it yet */
-		return remove_journal(&place, error);
-
-	if (!parse_edits(medium, &place, bytes, (size_t)st.st_size, edits, error) ||
+	if (!bytes || !parse_edits(medium, &place, bytes, (size_t)st.st_size, edits, error) ||
 	    !dps_medium_write_edits(medium, 0, edits, NULL, error) ||
 	    !remove_journal(&place, error))
 		return FALSE;

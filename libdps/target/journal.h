@@ -40,10 +40,11 @@ gboolean dps_journal_remove(DpsMedium *medium, GError **error);
  * @medium: a writable medium
  * @finished: (out) (optional): whether there was something to finish
  * @error: %DPS_ERROR_CHANGED: the image has been changed by somebody else since;
- * %DPS_ERROR_REFUSED: the file is somebody else's; %DPS_ERROR_IO
+ * %DPS_ERROR_REFUSED: the file is somebody else's; %DPS_ERROR_CORRUPT: it is no journal, or was
+ * damaged; %DPS_ERROR_IO
  *
- * Writes what a run that was cut off left to write, and removes the journal.  One that was cut off
- * itself is removed alone, as nothing was written of it.
+ * Writes what a run that was cut off left to write, and removes the journal.  While a journal is
+ * being made it has no name, so that none that is there was cut off itself.
  *
  * Returns: %TRUE when there is no journal (any more)
  */

@@ -46,6 +46,7 @@ CLASSES = {
         "libdps/format/btrfs-edit.c",
         "libdps/target/medium.c:lock",
         "libdps/target/medium-edits.c",
+        "libdps/target/save-dir.c",
         "libdps/target/save.c",
         "libdps/target/journal.c",
         "libdps/decide/apply.c",
@@ -56,7 +57,7 @@ CLASSES = {
     "writers": [
         "libdps/ground/edit.c",
         *(f"libdps/target/{name}.c" for name in (
-            "medium", "medium-edits", "save", "journal", "blockdev", "beneath", "subvolume", "holders", "raw-image", "udev")),
+            "medium", "medium-edits", "save", "save-dir", "fd", "journal", "blockdev", "beneath", "subvolume", "holders", "raw-image", "udev")),
         *(f"libdps/format/{name}.c" for name in ("gpt-edit", "btrfs-edit", "gpt")),
         *(f"libdps/decide/{name}.c" for name in ("apply", "undo", "backup", "prepare", "change", "plan", "default-subvolume")),
         "cli/apply.c",

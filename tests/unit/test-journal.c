@@ -113,9 +113,9 @@ test_finish(Fixture *self, gconstpointer data)
 	}
 }
 
-/* A journal that was cut off itself was not begun: it goes, and the image stays. */
+/* A journal has its name when it is whole: half of one is damage, or somebody's file, and stays. */
 static void
-test_cut_off_journal(Fixture *self, gconstpointer data)
+test_half_a_journal(Fixture *self, gconstpointer data)
 {
 	g_autoptr(GByteArray) journal = make_journal();
 
@@ -125,10 +125,11 @@ test_cut_off_journal(Fixture *self, gconstpointer data)
 		gboolean finished = TRUE;
 
 		put_journal(self, journal, size);
-		g_assert_true(dps_journal_finish(self->medium, &finished, &error));
-		g_assert_no_error(error);
+		g_assert_false(dps_journal_finish(self->medium, &finished, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
+		g_assert_nonnull(strstr(error->message, self->journal));
 		g_assert_false(finished);
-		g_assert_false(dps_journal_is_pending(self->medium));
+		g_assert_true(dps_journal_is_pending(self->medium));
 		assert_image(self, 'a', 'a');
 	}
 }
@@ -241,6 +242,24 @@ static void
 spoil_second(GByteArray *journal)
 {
 	dps_store_le64(journal->data + 32 + 16 + 2 * EDIT_SIZE, FIRST + 512);
+}
+
+/* One bit that the medium lost: the image may be half written, and the journal is all that tells.
+ */
+static void
+test_damaged_journal(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+	g_autoptr(GError) error = NULL;
+
+	sum_journal(journal);
+	journal->data[journal->len - 1] ^= 1;
+	put_journal(self, journal, journal->len);
+	put_image(self, FIRST, 'b', 512);
+	g_assert_false(dps_journal_finish(self->medium, NULL, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
+	g_assert_nonnull(strstr(error->message, "move this file away"));
+	g_assert_true(dps_journal_is_pending(self->medium));
 }
 
 /* Journals with a true checksum that must not be followed: they and the image stay. */
@@ -505,7 +524,8 @@ main(int argc, char **argv)
 		{ "/journal/place-taken", test_place_taken },
 		{ "/journal/image-changed-before", test_image_changed_before },
 		{ "/journal/finish", test_finish },
-		{ "/journal/cut-off", test_cut_off_journal },
+		{ "/journal/half", test_half_a_journal },
+		{ "/journal/damaged", test_damaged_journal },
 		{ "/journal/as-many-as-can-be", test_as_many_as_can_be },
 		{ "/journal/bad", test_bad_journals },
 		{ "/journal/others", test_others_journal },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <dps/error.h>
 #include "fault.h"
+#include "target/save-dir.h"
 #include "target/save.h"
 
 #include <errno.h>

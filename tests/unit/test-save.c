@@ -2,6 +2,7 @@
 #include "fault.h"
 #include "ground/error.h"
 #include "made-up-system.h"
+#include "target/save-dir.h"
 #include "target/save.h"
 
 #include <errno.h>
