@@ -464,7 +464,7 @@ def loop(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     path = make(tmp_path)
     node = run("losetup", "-f", "--show", path).stdout.strip()
     try:
-        run("partx", "-a", node)
+        run("partx", "--update", node)  # also where somebody left partitions
         yield node, path
     finally:
         run("partx", "-d", node, code=None)
@@ -520,7 +520,7 @@ def test_loop_with_btrfs_mounted(tmp_path: Path) -> None:
     where = tmp_path / "mnt"
     where.mkdir()
     try:
-        run("partx", "-a", node)
+        run("partx", "--update", node)  # also where somebody left partitions
         run("mkfs.btrfs", "-q", f"{node}p1")
         run("mount", f"{node}p1", where)
         try:

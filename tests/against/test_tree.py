@@ -91,7 +91,7 @@ def disks(tmp_path: Path) -> Iterator[list[Disk]]:
             subprocess.run(["sfdisk", "-q", str(path)], input=table, text=True, check=True)
             node = run("losetup", "-f", "--show", path).strip()
             made.append(Disk(path, node))
-            run("partx", "-a", node)
+            run("partx", "--update", node)  # also where somebody left partitions
         yield made
     finally:
         for disk in made:

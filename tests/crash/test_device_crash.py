@@ -85,7 +85,7 @@ def attached(tmp_path: Path, shape: str) -> Iterator[Device]:
     with contextlib.ExitStack() as stack:
         loop = makedisk.run("losetup", "--find", "--show", image.path).strip()
         stack.callback(makedisk.run, "losetup", "--detach", loop)
-        makedisk.run("partx", "--add", loop)
+        makedisk.run("partx", "--update", loop)
         stack.callback(makedisk.forget_partitions, loop)
         node = [node_of(loop, n, stack) for n in OLD][1]
         tree = tmp_path / "tree"

@@ -101,7 +101,7 @@ def test_beside_udevd(tmp_path: Path) -> None:
     loop = makedisk.run("losetup", "--find", "--show", disk.path).strip()
     made = []
     try:
-        makedisk.run("partx", "--add", loop)
+        makedisk.run("partx", "--update", loop)
         for number in OLD:
             node = Path(f"{loop}p{number}")
             if not node.exists():

@@ -192,7 +192,7 @@ def loop_device(image, *options):
 def loop_with_partitions(image, *options):
     """The same, and the kernel knows its partitions; nodes for them are made by udev, if by anybody."""
     with loop_device(image, *options) as loop:
-        run("partx", "--add", loop)
+        run("partx", "--update", loop)
         try:
             yield loop
         finally:
