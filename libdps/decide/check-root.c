@@ -22,16 +22,19 @@ get_foreign_root(DpsCheck *check)
 	return foreign;
 }
 
-/* Whether nothing has the root type although the system is in something that could have it. */
+/* What could have the root type: a system, or what cannot be looked into and may be one. */
 static void
 append_candidates(DpsCheck *check, GString *hint)
 {
-	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
-		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
-		gboolean generic =
-			partition->type && partition->type->role == DPS_ROLE_LINUX_GENERIC;
+	g_autoptr(GPtrArray) roots = dps_image_list_roots(check->disk);
 
-		if (generic && dps_root_is_possible(partition))
+	for (guint i = 0; i < roots->len; i++) {
+		const DpsImageRoot *root = roots->pdata[i];
+		DpsPartition *partition =
+			dps_disk_get_partition_by_number(check->disk, root->partition);
+
+		if ((root->os || root->problem) && dps_root_is_possible(partition) &&
+		    partition->type && partition->type->role == DPS_ROLE_LINUX_GENERIC)
 			g_string_append_printf(hint, "%s`dps-tag apply {disk} {root}=%u`",
 					       hint->len ? ", or " : "", partition->number);
 	}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import struct
 import subprocess
 import sys
@@ -327,6 +328,26 @@ def test_root_missing_info_when_every_entry_has_root(tmp_path):
     found = check(makedisk.make(tmp_path / "d.raw", [esp(files=files), root(type=makedisk.GENERIC)]))
     assert only(found, "root-missing")["severity"] == "info"
     assert not [finding for finding in found if finding["severity"] == "error"]
+
+
+@pytest.mark.parametrize(("files", "more", "numbers"), [
+    ({"notes": "x"}, (), ""),
+    (makedisk.TREE, (), "2"),
+    ({"notes": "x"}, (Partition(size=20, content="crypto_LUKS"), Partition(size=320, content="xfs")), "34"),
+    (makedisk.TREE, (Partition(size=8, content="ext4", files=makedisk.TREE),), "23"),
+])
+def test_root_missing_hints_at_systems(tmp_path, files, more, numbers):
+    """And at what may be one; of a disk with data alone nothing is root."""
+    image = makedisk.make(tmp_path / "d.raw", [esp(), root(type=makedisk.GENERIC, files=files), *more])
+    found = only(check(image), "root-missing")
+    assert found["severity"] == "error"
+    assert "".join(re.findall("root(?::x86_64)?=([0-9])", found["hint"] or "")) == numbers, found
+
+
+def test_root_missing_of_data_alone(tmp_path):
+    """There is no entry: that is an error, and no partition of it can mend it."""
+    found = only(check(makedisk.make(tmp_path / "d.raw", [Partition(size=8, content="ext4", files={"notes": "x"})])), "root-missing")
+    assert (found["severity"], found["hint"]) == ("error", None)
 
 
 def test_uki_no_cmdline_no_root_fires(tmp_path):
