@@ -156,9 +156,28 @@ check_uki_no_osrel(DpsCheck *check)
 static void
 visit_no_linux(DpsCheck *check, const DpsProgram *program)
 {
-	if (!is_truncated(program) && !program->uki.has_linux)
+	const DpsUki *uki = &program->uki;
+
+	if (is_truncated(program))
+		return;
+	if (!uki->has_linux)
 		report_uki(check, 0, program, "build it again, with a kernel",
 			   "has no .linux: there is no kernel to start");
+
+	/* Where it starts by itself, another profile without a kernel is one line of the menu. */
+	for (guint i = 1; uki->has_linux && i < uki->profiles->len; i++) {
+		const DpsUkiProfile *profile = uki->profiles->pdata[i];
+		g_autofree char *message = NULL;
+
+		if (profile->has_linux)
+			continue;
+		message = g_strdup_printf("its profile @%u has no .linux, and the base has none: "
+					  "there is no kernel to start",
+					  profile->index);
+		report_uki(check, DPS_SEVERITY_WARNING, program,
+			   "put .linux in front of the first .profile", message);
+		return;
+	}
 }
 
 static void

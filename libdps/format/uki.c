@@ -312,6 +312,7 @@ read_profile(Reading *reading, guint at, DpsUkiProfile *profile)
 	profile->uname = override_string(reading, at + 1, ".uname", uki->uname);
 	profile->has_linux = override_presence(uki, at + 1, ".linux", uki->has_linux);
 	profile->has_initrd = override_presence(uki, at + 1, ".initrd", uki->has_initrd);
+	profile->has_os_release = override_presence(uki, at + 1, ".osrel", uki->has_os_release);
 	section = find_in_profile(&uki->pe, ".osrel", at + 1);
 	if (section)
 		profile->os_release = is_set(section) ? read_os_release(reading, section) : NULL;
@@ -340,6 +341,7 @@ read_profiles(Reading *reading)
 			.os_release = uki->os_release,
 			.has_linux = uki->has_linux,
 			.has_initrd = uki->has_initrd,
+			.has_os_release = uki->has_os_release,
 		};
 		g_ptr_array_add(uki->profiles, profile);
 		if (is_start) {
@@ -347,6 +349,27 @@ read_profiles(Reading *reading)
 			read_profile(reading, i, profile);
 		}
 	}
+}
+
+/*
+ * Who starts the file and names no profile gets @0: what stands there alone is as much the image's
+ * as what stands in the base.  Source: UAPI.5, "Multi-Profile UKIs"; find_sections() of systemd's
+ * stub.c.  Of addons the stub takes the base.
+ */
+static void
+take_first_profile(DpsUki *uki)
+{
+	const DpsUkiProfile *first = uki->profiles->pdata[0];
+
+	if (!first->has_linux)
+		return;
+
+	uki->has_linux = TRUE;
+	uki->has_initrd = first->has_initrd;
+	uki->has_os_release = first->has_os_release;
+	uki->os_release = first->os_release;
+	uki->cmdline = first->cmdline;
+	uki->uname = first->uname;
 }
 
 static void
@@ -575,6 +598,7 @@ dps_uki_read(const DpsRegion *region, DpsUki *out, GError **error)
 	uki.is_signed = uki.pe.certificates_size > 0;
 	read_base(&reading);
 	read_profiles(&reading);
+	take_first_profile(&uki);
 	read_kernel(&reading);
 	uki.builder = find_builder(&reading);
 	if (uki.builder == DPS_EFI_BUILDER_GRUB)

@@ -64,7 +64,7 @@ typedef struct {
 	const char *cmdline;		/* NULL: none */
 	const char *uname;		/* NULL: none */
 	const DpsOsRelease *os_release; /* NULL: none */
-	gboolean has_linux, has_initrd;
+	gboolean has_linux, has_initrd, has_os_release;
 } DpsUkiProfile;
 
 /*
@@ -79,7 +79,8 @@ typedef struct {
 	gboolean is_signed;	     /* has a certificate table; by whom is not looked at */
 	gboolean has_bli; /* GRUB: the module that sets LoaderDevicePartUUID is built in */
 
-	/* The base: what stands before the first .profile. */
+	/* What it starts with when no profile is named, @0 over the base.  Of a file that has no
+	 * kernel then, an addon, the base alone: what stands before the first .profile. */
 	gboolean has_linux, has_initrd, has_os_release;
 	const DpsOsRelease *os_release; /* NULL: none, or it could not be read */
 	const char *cmdline;		/* NULL: no .cmdline */

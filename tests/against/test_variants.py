@@ -85,6 +85,17 @@ def mirror(at: int, esp_at: int = MIB) -> Callable:
     return write_at(esp_at + at, head.ljust(128, b"\0") + struct.pack("<3Q", 0, at // 512, at // 512).ljust(128, b"\0"))
 
 
+BASE, KERNEL = [(".osrel", makepe.OSREL)], (".linux", makepe.kernel())
+
+
+def profiles(base: list, *more: list) -> bytes:
+    """A UKI with the sections of the base, and of @0, @1, …"""
+    sections = [(".text", b"\x90" * 64), (".sdmagic", b"#### LoaderInfo: systemd-stub 257 ####\0"), *base]
+    for number, own in enumerate(more):
+        sections += [(".profile", f"ID=p{number}".encode()), *own]
+    return makepe.build(sections)
+
+
 def opened_by(name: str, crypttab_name: str, spec: str) -> dict:
     """A system with /home on the node of this name, and a line of crypttab."""
     return fstab(f"/dev/mapper/{name} /home ext4 defaults 0 2\n", **{"etc/crypttab": f"{crypttab_name} {spec} none\n"})
@@ -261,6 +272,20 @@ ROWS: dict[str, Row] = {
     "an XBOOTLDR with a driver": Row(
         "xbootldr-not-fat", "warning", "with a driver of EFI/systemd/drivers alone",
         Disk(files={**UKI, "EFI/systemd/drivers/ext4_x64.efi": makepe.kernel()}, more=EXT4_XBOOTLDR)),
+    # Profiles
+    "a kernel in the second profile only": Row(
+        "uki-no-linux", "error", "has no .linux: there is no kernel to start",
+        Disk(files={**UKI, "EFI/Linux/b.efi": profiles(BASE, [], [KERNEL])}), Disk(files={**LOADER, "EFI/Linux/b.efi": profiles([], [*BASE, KERNEL])})),
+    "a kernel in the first profile only": Row(
+        "uki-no-linux", "warning", "its profile @1 has no .linux", Disk(files={**LOADER, "EFI/Linux/b.efi": profiles(BASE, [KERNEL], [])}),
+        Disk(files={**LOADER, "EFI/Linux/b.efi": profiles(BASE, [KERNEL], [KERNEL])})),
+    "an os-release in no profile": Row(
+        "uki-no-osrel", "error", "has no .osrel", Disk(files={**UKI, "EFI/Linux/b.efi": profiles([KERNEL], [], [])}),
+        Disk(files={**LOADER, "EFI/Linux/b.efi": profiles([KERNEL], BASE)})),
+    "root= in the first profile only": Row(
+        "root-missing", "info", "every boot entry says where root is", Disk(root={"type": makedisk.GENERIC}, files={
+            **LOADER, "EFI/Linux/b.efi": profiles([*BASE, KERNEL], [(".cmdline", f"root=UUID={fs_uuid(2)}".encode())])}),
+        silent=("uki-no-cmdline-no-root",)),
     # rootflags=
     "a subvolume of an ext4": Row(
         "cmdline-subvol-missing", "error", "ext4 in partition 2 has no subvolumes", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")),

@@ -250,6 +250,51 @@ test_profiles(void)
 	}
 }
 
+/* What only profile @0 has is what the file starts with; of one without a kernel the base counts.
+ */
+static void
+test_first_profile(void)
+{
+	static const MakePeSection in_first[] = {
+		TEXT_SECTION(".profile", "ID=main"),
+		OSREL,
+		TEXT_SECTION(".cmdline", "root=LABEL=x"),
+		TEXT_SECTION(".uname", "6.1"),
+		TEXT_SECTION(".initrd", "x"),
+		TEXT_SECTION(".linux", "x"),
+		TEXT_SECTION(".profile", "ID=other"),
+	};
+	static const MakePeSection in_second[] = {
+		OSREL,
+		TEXT_SECTION(".cmdline", "base"),
+		TEXT_SECTION(".profile", "ID=main"),
+		TEXT_SECTION(".cmdline", "main"),
+		TEXT_SECTION(".profile", "ID=other"),
+		TEXT_SECTION(".linux", "x"),
+	};
+	g_autoptr(GByteArray) a = make_pe(0x8664, in_first, G_N_ELEMENTS(in_first));
+	g_autoptr(GByteArray) b = make_pe(0x8664, in_second, G_N_ELEMENTS(in_second));
+	g_auto(DpsUki) uki_a = { 0 };
+	g_auto(DpsUki) uki_b = { 0 };
+	const DpsUkiProfile *other;
+
+	read_uki(a, &uki_a);
+	g_assert_true(uki_a.has_linux && uki_a.has_initrd && uki_a.has_os_release);
+	g_assert_cmpstr(dps_os_release_get_title(uki_a.os_release), ==, "Fedora 40");
+	g_assert_cmpstr(uki_a.cmdline, ==, "root=LABEL=x");
+	g_assert_cmpstr(uki_a.uname, ==, "6.1");
+	other = uki_a.profiles->pdata[1];
+	g_assert_false(other->has_linux || other->has_initrd || other->has_os_release);
+	g_assert_null(other->cmdline);
+
+	read_uki(b, &uki_b);
+	g_assert_false(uki_b.has_linux);
+	g_assert_true(uki_b.has_os_release);
+	g_assert_cmpstr(uki_b.cmdline, ==, "base");
+	other = uki_b.profiles->pdata[1];
+	g_assert_true(other->has_linux);
+}
+
 static void
 test_wrong_inside(void)
 {
@@ -390,6 +435,7 @@ main(int argc, char **argv)
 	g_test_add_func("/uki/kinds", test_kinds);
 	g_test_add_func("/uki/builders", test_builders);
 	g_test_add_func("/uki/profiles", test_profiles);
+	g_test_add_func("/uki/first-profile", test_first_profile);
 	g_test_add_func("/uki/wrong-inside", test_wrong_inside);
 	g_test_add_func("/uki/text-bomb", test_text_bomb);
 	g_test_add_func("/uki/few-reads", test_few_reads_of_a_large_file);
