@@ -62,6 +62,7 @@ dps_plan_unref(DpsPlan *plan)
 	g_ptr_array_unref(plan->findings);
 	g_ptr_array_unref(plan->table_edits);
 	g_clear_pointer(&plan->table, g_bytes_unref);
+	g_clear_pointer(&plan->touched, g_array_unref);
 	g_free(plan->btrfs_default);
 	g_free(plan->root_hash);
 	g_free(plan->usr_hash);

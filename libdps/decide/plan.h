@@ -46,6 +46,7 @@ struct _DpsPlan {
 	GBytes *table; /* that it was made from: the disk may have been read again since */
 	guint sector_size;
 	GPtrArray *table_edits; /* (element-type DpsEdit) */
+	GArray *touched;	/* guint: partitions that it is about, changed or not; NULL: all */
 	gboolean table_first;	/* undo: a disk stops being discoverable before its root moves */
 
 	/* What apply did. */

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/change.h"
+#include "decide/check.h"
 #include "decide/default-subvolume.h"
 #include "decide/finding.h"
 #include "decide/outcome.h"
 #include "decide/plan.h"
 #include "decide/validatefs.h"
 #include "decide/winner.h"
+#include "format/gpt-cutoff.h"
 #include "format/gpt-edit.h"
 #include "ground/error.h"
 #include "ground/types.h"
@@ -158,15 +160,54 @@ make_entry_changes(DpsPlan *plan)
 	return entries;
 }
 
-/* Check has the same codes: it is the same fault, and this run mends it. */
-static void
-report_bad_backup(DpsPlan *plan, const char *repairs)
+/* Check has the same codes: it is the same fault. */
+static const char *
+code_of_backup(const DpsGpt *gpt)
 {
-	const char *code = dps_disk_get_gpt(plan->disk)->backup.good ? "gpt-copies-differ"
-								     : "gpt-backup-misplaced";
+	return gpt->backup.good ? "gpt-copies-differ" : "gpt-backup-misplaced";
+}
 
-	dps_plan_add_finding(plan, dps_finding_new(code, DPS_SEVERITY_WARNING, 0, NULL, NULL,
-						   "before anything else is written: %s", repairs));
+/* Nothing has to change, and what is wrong is not of ours: who runs this should know. */
+static void
+report_left_alone(DpsPlan *plan)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(plan->disk);
+	g_autofree char *disk = dps_check_quote(dps_disk_get_path(plan->disk));
+	g_autofree char *hint = g_strdup_printf("write it anew: `sgdisk -e %s`", disk);
+
+	if (!gpt->primary.good)
+		dps_plan_add_finding(
+			plan,
+			dps_finding_new("gpt-primary-bad", DPS_SEVERITY_WARNING, 0, NULL, hint,
+					"nothing has to change, and the primary table stays "
+					"as it is: bad (%s); the backup is good",
+					gpt->primary.problem));
+	else if (!gpt->backup.good || gpt->copies_differ)
+		dps_plan_add_finding(
+			plan,
+			dps_finding_new(code_of_backup(gpt), DPS_SEVERITY_WARNING, 0, NULL, hint,
+					"nothing has to change, and the backup table stays "
+					"as it is: %s",
+					gpt->backup.good ? "it differs from the primary"
+							 : gpt->backup.problem));
+}
+
+static void
+add_repairs(DpsPlan *plan, const char *repairs, gboolean is_cut_off)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(plan->disk);
+	g_autofree char *reason = NULL;
+
+	reason = g_strconcat(is_cut_off ? "a write of the table was cut off and is finished: " : "",
+			     repairs, NULL);
+	g_ptr_array_insert(
+		plan->changes, 0,
+		dps_change_new(DPS_CHANGE_TABLE, 0, (DpsValue){ 0 }, (DpsValue){ 0 }, reason));
+	if (!is_cut_off && gpt->state == DPS_GPT_WHOLE && gpt->primary.good)
+		dps_plan_add_finding(plan, dps_finding_new(code_of_backup(gpt),
+							   DPS_SEVERITY_WARNING, 0, NULL, NULL,
+							   "before anything else is written: %s",
+							   repairs));
 }
 
 gboolean
@@ -174,6 +215,7 @@ dps_plan_prepare_table(DpsPlan *plan, GError **error)
 {
 	g_autoptr(GPtrArray) entries = make_entry_changes(plan);
 	const DpsGpt *gpt = dps_disk_get_gpt(plan->disk);
+	gboolean is_cut_off = dps_gpt_backup_is_cut_off(gpt, plan->touched);
 	g_autoptr(GPtrArray) edits = NULL;
 	g_autofree char *repairs = NULL;
 
@@ -182,29 +224,46 @@ dps_plan_prepare_table(DpsPlan *plan, GError **error)
 	plan->sector_size = gpt->sector_size;
 
 	/*
-	 * Nobody asked for a repair: a bad backup is made good only along with a change.  Undo may
-	 * have nothing left to change and still finds the backup that its crash left new.
+	 * Nobody asked for a repair: a bad backup is made good only along with a change.  But one
+	 * that a write of ours left when it was cut off is finished: an undo that got no further
+	 * left nothing to change.
 	 */
-	if (entries->len == 0 && gpt->state == DPS_GPT_WHOLE && gpt->primary.good &&
-	    !plan->table_first)
+	if (entries->len == 0 && gpt->state == DPS_GPT_WHOLE && gpt->primary.good && !is_cut_off) {
+		report_left_alone(plan);
 		return TRUE;
+	}
 
 	if (!dps_gpt_edit(gpt, entries, plan->force, &edits, &repairs, error)) {
 		dps_prefix_error(error, "%s: ", dps_disk_get_path(plan->disk));
 		return FALSE;
 	}
 
-	if (repairs) {
-		DpsChange *change = dps_change_new(DPS_CHANGE_TABLE, 0, (DpsValue){ 0 },
-						   (DpsValue){ 0 }, repairs);
-
-		g_ptr_array_insert(plan->changes, 0, change);
-		if (gpt->state == DPS_GPT_WHOLE && gpt->primary.good)
-			report_bad_backup(plan, repairs);
-	}
+	if (repairs)
+		add_repairs(plan, repairs, is_cut_off);
+	else
+		report_left_alone(plan);
 	g_ptr_array_unref(plan->table_edits);
 	plan->table_edits = g_steal_pointer(&edits);
 	return TRUE;
+}
+
+/* What a run of the same command, cut off, may have written: a root hash and `--names` reach beyond
+ * what is assigned. */
+static GArray *
+list_touched(DpsPlan *plan)
+{
+	GArray *numbers;
+
+	if (plan->names || plan->root_hash || plan->usr_hash)
+		return NULL;
+
+	numbers = g_array_new(FALSE, FALSE, sizeof(guint));
+	for (guint i = 0; i < plan->assignments->len; i++) {
+		const DpsAssignment *assignment = plan->assignments->pdata[i];
+
+		g_array_append_val(numbers, assignment->partition);
+	}
+	return numbers;
 }
 
 /* Without a tree, what the assigned root says of itself: its fstab, its subvolume, its machine id.
@@ -251,6 +310,8 @@ dps_plan_prepare(DpsPlan *plan, GError **error)
 		add_entry_changes(plan, outcomes->pdata[i]);
 	}
 
+	g_clear_pointer(&plan->touched, g_array_unref);
+	plan->touched = list_touched(plan);
 	if (!dps_plan_prepare_table(plan, error))
 		return FALSE;
 

@@ -230,11 +230,14 @@ dps_plan_new_from_backup(DpsDisk *disk, DpsBackup *backup, GError **error)
 	/* The table first: the disk stops being discoverable before root moves away from under it.
 	 */
 	plan->table_first = TRUE;
+	plan->touched = g_array_new(FALSE, FALSE, sizeof(guint));
 	for (int pass = 0; pass < 2; pass++)
 		for (guint i = backup->entries->len; i > 0; i--) {
 			const DpsBackupEntry *entry = backup->entries->pdata[i - 1];
 			gboolean is_default = entry->change->kind == DPS_CHANGE_BTRFS_DEFAULT;
 
+			if (pass == 0)
+				g_array_append_val(plan->touched, entry->change->partition);
 			if (is_default == (pass == 1) && !turn_round(plan, backup, entry, error))
 				return NULL;
 		}

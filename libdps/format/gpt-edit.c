@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "format/gpt-cutoff.h"
 #include "format/gpt-edit.h"
 #include "ground/bytes.h"
 #include "ground/crc32.h"
@@ -118,21 +119,6 @@ write_primary_header(Draft *draft, uint64_t entries_lba, uint32_t entries_crc, c
 	write_sectors(draft, 1, draft->primary_header, header, draft->gpt->sector_size, what);
 }
 
-/* A good backup keeps every byte of its header but the checksums; else it is made from the primary.
- */
-static gboolean
-backup_header_is_usable(const DpsGpt *gpt)
-{
-	const DpsGptCopy *a = &gpt->primary, *b = &gpt->backup;
-
-	return b->header_good && b->entries_lba == gpt->backup_place.entries_lba &&
-	       b->header_lba == gpt->backup_place.header_lba &&
-	       a->first_usable_lba == b->first_usable_lba &&
-	       a->last_usable_lba == b->last_usable_lba &&
-	       dps_guid_equal(&a->disk_guid, &b->disk_guid) && a->n_entries == b->n_entries &&
-	       a->entry_size == b->entry_size;
-}
-
 static void
 write_backup(Draft *draft, const uint8_t *entries, uint32_t entries_crc)
 {
@@ -142,7 +128,8 @@ write_backup(Draft *draft, const uint8_t *entries, uint32_t entries_crc)
 
 	write_entries(draft, place->entries_lba, draft->backup_entries, entries, "backup entries");
 
-	if (gpt->primary.good && !backup_header_is_usable(gpt)) {
+	/* A good backup keeps every byte of its header but the checksums; else it is made anew. */
+	if (gpt->primary.good && !dps_gpt_backup_header_is_usable(gpt)) {
 		header = make_header(draft, gpt->primary.header, place->header_lba, 1,
 				     place->entries_lba, entries_crc);
 	} else {

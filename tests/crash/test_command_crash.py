@@ -15,6 +15,7 @@ from pathlib import Path
 
 import commands
 import faults
+import gpt
 import makedisk
 import pytest
 import replay
@@ -187,3 +188,67 @@ def test_grown_behind_a_crash(tmp_path: Path, sector: int) -> None:
     assert "gpt-half-written" not in commands.run(commands.DPS_TAG, "check", disk.path).stdout
     for reader, types in commands.by_others(disk).items():
         assert types == NEW, reader
+
+
+def copies_agree(disk: Disk) -> bool:
+    data = disk.path.read_bytes()
+    last = len(data) // disk.sector - 1
+    copies = [gpt.read_copy(data, lba, disk.sector) for lba in (1, last)]
+    return copies[0] is not None and copies[1] is not None and copies[0].entries() == copies[1].entries()
+
+
+def check_the_next(
+    disk: Disk, steps: list[replay.Step], before: Disk, nexts: dict[str, list[str]], files: replay.Files
+) -> None:
+    """At each crash point of what was recorded, each of @nexts leaves two copies that agree."""
+    steps, sectors = replay.compact(steps, str(disk.path))
+    start = {**files, str(disk.path): replay.read_sectors(before.path, sectors)}
+    ends: dict[str, str] = {}
+    for label, state in replay.crash_points(start, steps):
+        for name, words in nexts.items():
+            commands.copy(before, disk.path.parent)
+            put(disk, state, sectors)
+            if name == "undo" and not disk.backup.exists():
+                continue
+            is_bad = gpt.kernel(disk.path.read_bytes(), disk.sector) is None
+            done = commands.run(*words)
+            assert done.returncode == 0, f"{label}: {name}: {done.stderr}"
+            if name == "undo" and is_bad:  # the primary, as it was found: undo is not forced
+                assert "the primary table stays as it is" in done.stdout, label
+                continue
+            assert copies_agree(disk), f"{label}: {name}: {done.stdout}"
+            assert commands.by_us(disk)[0] == (OLD if name == "undo" else NEW), f"{label}: {name}"
+            assert ends.setdefault(name, digest(disk.path)) == digest(disk.path), f"{label}: {name}"
+    assert ends.keys() == nexts.keys()
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+@pytest.mark.parametrize("shape", ["table", "dup"])
+def test_apply_behind_an_undo_that_was_cut_off(tmp_path: Path, shape: str, sector: int) -> None:
+    """The primary table may be that of before the undo still, and the backup table the undone one."""
+    if commands.why_not(shape):
+        pytest.skip(f"SKIP: {commands.why_not(shape)}")
+    disk = commands.make(tmp_path / "work", shape, sector)
+    assert commands.run(*commands.apply_words(disk)).returncode == 0
+    backup = disk.backup.read_bytes()
+    before = commands.copy(disk, tmp_path / "copy")
+    disk.backup.write_bytes(backup)
+    done, steps = replay.record(commands.undo_words(disk), commands.SHIM, disk.path.parent)
+    assert done.returncode == 0, done.stderr
+    nexts = {"apply": commands.apply_words(disk)}
+    check_the_next(disk, steps, before, nexts, {str(disk.backup): backup})
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+@pytest.mark.parametrize("bad", ["header", "entries"])
+def test_forced_apply_that_was_cut_off(tmp_path: Path, bad: str, sector: int) -> None:
+    """Behind the new primary header the backup table is the old one, or on its way."""
+    disk = commands.make(tmp_path / "work", "table", sector)
+    with open(disk.path, "r+b") as file:
+        os.pwrite(file.fileno(), b"bad", sector * (1 if bad == "header" else 2) + 60)
+    before = commands.copy(disk, tmp_path / "copy")
+    words = [*commands.apply_words(disk), "--force"]
+    done, steps = replay.record(words, commands.SHIM, disk.path.parent)
+    assert done.returncode == 0, done.stderr
+    nexts = {"apply": words, "undo": commands.undo_words(disk)}
+    check_the_next(disk, steps, before, nexts, {})

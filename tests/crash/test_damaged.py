@@ -145,6 +145,44 @@ def test_damage(original: Disk, tmp_path: Path, case: Case) -> None:
             assert disk.path.read_bytes()[:512] == before[:512]
 
 
+# Of the backup table alone: entry 2 is assigned, entry 3 is not.
+LEFT_ALONE: dict[str, Callable[[Image], object]] = {
+    "header": lambda i: i.flip(i.last, 60),
+    "entries": lambda i: i.flip(i.last - 32, 60),
+    "entries, sealed": lambda i: (i.flip(i.last - 32, 60), i.seal(i.last)),
+    "a byte of an assigned type": lambda i: i.flip(i.last - 32, 128 + 3),
+    "the same, sealed": lambda i: (i.flip(i.last - 32, 128 + 3), i.seal(i.last)),
+    "a flag of firmware": lambda i: (i.flip(i.last - 32, 128 + 48), i.seal(i.last)),
+    "one that is not assigned": lambda i: (
+        i.bytes.__setitem__(slice((i.last - 32) * 512 + 256, (i.last - 32) * 512 + 272), bytes(range(16))),
+        i.seal(i.last),
+    ),
+    "all of it": lambda i: i.bytes.__setitem__(slice((i.last - 32) * 512, None), bytes(33 * 512)),
+}
+
+
+@pytest.mark.parametrize("name", LEFT_ALONE)
+def test_nothing_to_change(original: Disk, tmp_path: Path, name: str) -> None:
+    """Then a backup that no write of ours left is left alone, and said to be bad."""
+    disk = commands.copy(original, tmp_path / "work")
+    assert commands.run(*commands.apply_words(disk)).returncode == 0
+    for words in (commands.apply_words(disk), commands.undo_words(disk)):
+        if words[1] == "undo":
+            shutil.copy(tmp_path / "whole", disk.path)
+            assert commands.run(*words).returncode == 0
+            assert commands.by_us(disk)[0] == OLD
+        shutil.copy(disk.path, tmp_path / "whole")
+        image = Image(disk.path.read_bytes())
+        LEFT_ALONE[name](image)
+        disk.path.write_bytes(image.bytes)
+        for more in ([], ["--json"]):
+            done = commands.run(*words, *more)
+            assert done.returncode == 0, done.stderr
+            assert disk.path.read_bytes() == bytes(image.bytes), f"{words[1]} repaired unasked"
+            assert "the backup table stays as it is" in done.stdout
+            assert "sgdisk -e " in done.stdout
+
+
 @pytest.mark.parametrize(("entries", "size"), [(128, 256), (256, 128), (1024, 128)])
 def test_other_sizes_of_the_array(tmp_path: Path, entries: int, size: int) -> None:
     """Made by hand after the specification: sfdisk and sgdisk agree that it is whole."""
