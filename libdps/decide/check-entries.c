@@ -192,7 +192,8 @@ check_bls_linux_not_efi(DpsCheck *check)
 
 		/* A directory is no program, and another rule's matter. */
 		info = dps_boot_lookup(entry->part, entry->bls->path);
-		if (!info || info->kind != DPS_FILE_REGULAR)
+		if (!info || info->kind != DPS_FILE_REGULAR ||
+		    dps_check_is_file_damaged(check, entry->part, entry->bls->path))
 			continue;
 		program = dps_program_read(entry->part, entry->bls->path);
 		if (!program->is_pe)

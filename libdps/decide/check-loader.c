@@ -88,6 +88,8 @@ check_esp_fallback_not_pe(DpsCheck *check)
 		DpsSeverity severity = is_for_the_disk(check, program) ? 0 : DPS_SEVERITY_WARNING;
 		g_autofree char *message = NULL;
 
+		if (dps_check_is_file_damaged(check, program->part, program->path))
+			continue;
 		if (!program->is_pe)
 			message = g_strdup(program->problem);
 		else if (program->uki.pe.subsystem != DPS_PE_SUBSYSTEM_EFI_APPLICATION)
@@ -102,7 +104,8 @@ check_esp_fallback_not_pe(DpsCheck *check)
 					      "is no EFI program that firmware can start: %s",
 					      message);
 	}
-	if (second && !second->is_pe)
+	if (second && !second->is_pe &&
+	    !dps_check_is_file_damaged(check, second->part, second->path))
 		dps_check_report_file(
 			check, dps_check_uefi_severity(check), check->boot->esp.partition->number,
 			second->path, "copy the loader there again, whole",
@@ -154,8 +157,9 @@ check_esp_fallback_orphan_shim(DpsCheck *check)
 
 /* What is wrong with one vendor's CSV file; NULL: nothing, or it has none. */
 static char *
-find_csv_problem(DpsBootPart *esp, const char *directory, const char *name, gboolean *found)
+find_csv_problem(DpsCheck *check, const char *directory, const char *name, gboolean *found)
 {
+	DpsBootPart *esp = &check->boot->esp;
 	g_autofree char *path = g_strdup_printf("%s/%s", directory, name);
 	g_autofree char *bytes = NULL;
 	g_autoptr(GPtrArray) lines = NULL;
@@ -163,7 +167,7 @@ find_csv_problem(DpsBootPart *esp, const char *directory, const char *name, gboo
 	size_t size = 0;
 
 	*found = dps_boot_exists(esp, path);
-	if (!*found)
+	if (!*found || dps_check_is_file_damaged(check, esp, path))
 		return NULL;
 	bytes = dps_files_read(esp->files, path, DPS_BLS_MAX_FILE_SIZE, &size, &error);
 	lines = bytes ? dps_shim_csv_parse(bytes, size, &error) : NULL;
@@ -179,6 +183,8 @@ find_csv_problem(DpsBootPart *esp, const char *directory, const char *name, gboo
 		if (!dps_boot_exists(esp, file))
 			return g_strdup_printf("%s: it names %s, which is not there", path,
 					       line->file);
+		if (dps_check_is_file_damaged(check, esp, file))
+			continue;
 		program = dps_program_read(esp, file);
 		is_pe = program->is_pe;
 		dps_program_free(program);
@@ -218,9 +224,9 @@ check_esp_shim_csv(DpsCheck *check)
 
 		if (info->kind != DPS_FILE_DIRECTORY || g_ascii_strcasecmp(info->name, "BOOT") == 0)
 			continue;
-		problem = find_csv_problem(esp, directory, own, &found);
+		problem = find_csv_problem(check, directory, own, &found);
 		if (!found)
-			problem = find_csv_problem(esp, directory, "BOOT.CSV", &found);
+			problem = find_csv_problem(check, directory, "BOOT.CSV", &found);
 		any |= found;
 	}
 	if (!any && !problem)
@@ -329,8 +335,10 @@ read_loader_conf(DpsCheck *check, DpsLoaderConf *conf)
 		return FALSE;
 	text = dps_files_read(check->boot->esp.files, "/loader/loader.conf", DPS_BLS_MAX_FILE_SIZE,
 			      &size, NULL);
-	if (!text)
+	if (!text) {
+		dps_check_is_file_damaged(check, &check->boot->esp, "/loader/loader.conf");
 		return FALSE;
+	}
 
 	dps_loader_conf_parse(text, size, conf);
 	return TRUE;

@@ -23,10 +23,12 @@ visit_ukis(DpsCheck *check, UkiVisit visit)
 	for (guint i = 0; i < check->boot->ukis->len; i++) {
 		const DpsProgram *program = check->boot->ukis->pdata[i];
 
-		if (!is_addon_name(program->name))
+		if (!is_addon_name(program->name) &&
+		    !dps_check_is_file_damaged(check, program->part, program->path))
 			visit(check, program);
 	}
-	if (fallback && fallback->is_pe && fallback->uki.has_linux)
+	if (fallback && fallback->is_pe && fallback->uki.has_linux &&
+	    !dps_check_is_file_damaged(check, fallback->part, fallback->path))
 		visit(check, fallback);
 }
 
@@ -66,7 +68,8 @@ look_into_addons(DpsCheck *check, DpsBootPart *part, const char *directory, cons
 		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
 		DpsProgram *addon;
 
-		if (info->kind != DPS_FILE_REGULAR || !is_addon_name(info->name))
+		if (info->kind != DPS_FILE_REGULAR || !is_addon_name(info->name) ||
+		    dps_check_is_file_damaged(check, part, path))
 			continue;
 		addon = dps_program_read(part, path);
 		visit(check, addon, uki);
@@ -142,7 +145,9 @@ visit_no_osrel(DpsCheck *check, const DpsProgram *program)
 	if (!uki->has_os_release)
 		report_uki(check, 0, program, "build it with ukify --os-release=@/etc/os-release",
 			   "has no .osrel: no menu shows it, and bootctl takes it for no UKI");
-	else if (!uki->os_release || !dps_os_release_get_title(uki->os_release))
+	else if (!uki->os_release)
+		report_uki(check, 0, program, "copy it again, or build it again", uki->unreadable);
+	else if (!dps_os_release_get_title(uki->os_release))
 		report_uki(check, 0, program, "give its os-release a NAME or an ID",
 			   "its .osrel has no PRETTY_NAME, IMAGE_ID, NAME or ID: no menu shows it");
 }

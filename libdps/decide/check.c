@@ -122,6 +122,30 @@ dps_check_has_error(DpsCheck *check, const char *code, guint partition)
 	return FALSE;
 }
 
+gboolean
+dps_check_is_file_damaged(DpsCheck *check, const DpsBootPart *part, const char *path)
+{
+	guint number = dps_check_part_number(part);
+
+	/* Entries have their paths without a slash in front, and FAT names in any case. */
+	path += strspn(path, "/");
+	for (guint i = 0; i < check->findings->len; i++) {
+		DpsFinding *finding = check->findings->pdata[i];
+		const char *damaged = dps_finding_get_path(finding);
+		g_autofree char *reason = NULL;
+
+		if (!damaged || dps_finding_get_partition(finding) != number ||
+		    dps_finding_get_severity(finding) != DPS_SEVERITY_ERROR ||
+		    strcmp(dps_finding_get_code(finding), "esp-fat-inconsistent") != 0 ||
+		    g_ascii_strcasecmp(damaged + strspn(damaged, "/"), path) != 0)
+			continue;
+		reason = g_strdup_printf("%s cannot be read whole", damaged);
+		dps_check_cannot_judge(check, number, reason);
+		return TRUE;
+	}
+	return FALSE;
+}
+
 DpsTree *
 dps_check_need_tree(DpsCheck *check)
 {

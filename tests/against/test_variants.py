@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import re
 import struct
 import sys
 from collections.abc import Callable
@@ -21,7 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "data"))
 import makedisk
 import makepe
 from makedisk import MIB, Partition
-from test_faults import (HOME, LOADER, LUKS_ROOT, SHIM, SWAP, TREE, TYPE1, UKI, Disk, check, errors, ext4, fs_uuid, fstab, mend,
+from test_faults import (ENTRY, HOME, LOADER, LUKS_ROOT, SHIM, SWAP, TREE, TYPE1, UKI, Disk, check, errors, ext4, fs_uuid, fstab, mend,
                          with_root, write_at)
 
 
@@ -35,6 +36,8 @@ class Row:
     args: tuple = ()
     silent: tuple[str, ...] = ()  # codes that the fault must not give
     verdict: str = ""  # in the last line
+    counts: int = 1  # findings of the code
+    unjudged: str = ""  # in what says that rules could not be judged
 
 
 def edit_entry(number: int, change: Callable[[bytearray], None]) -> Callable:
@@ -83,6 +86,27 @@ def mirror(at: int, esp_at: int = MIB) -> Callable:
     """Makes the ESP a member of a RAID1, with mdadm's superblock at this byte of it."""
     head = struct.pack("<4I16s32sQ2IQ", 0xA92B4EFC, 1, 0, 0, b"u" * 16, b"esp", 0, 1, 0, at // 512)
     return write_at(esp_at + at, head.ljust(128, b"\0") + struct.pack("<3Q", 0, at // 512, at // 512).ljust(128, b"\0"))
+
+
+def cut_chain(name: str, at: int) -> Callable:
+    """Makes the cluster with this number in a file of the ESP a free one, in both copies of a FAT32."""
+
+    def after(path: pathlib.Path) -> None:
+        text = makedisk.run("mshowfat", "-i", f"{path}@@{MIB}", f"::{name}")
+        runs = [[int(number) for number in run.split("-")] for run in re.findall("<([0-9-]+)>", text)]
+        clusters = [cluster for run in runs for cluster in range(run[0], run[-1] + 1)]
+        boot = path.read_bytes()[MIB : MIB + 512]
+        reserved, fat_sectors = struct.unpack_from("<H", boot, 14)[0], struct.unpack_from("<I", boot, 36)[0]
+        for copy in range(2):
+            write_at(MIB + (reserved + copy * fat_sectors) * 512 + 4 * clusters[at], bytes(4))(path)
+
+    return after
+
+
+def unreadable(name: str, at: int, files: dict, silent: tuple) -> Row:
+    """One fault: the FAT's.  Who would read the file says no more than that it could not be judged."""
+    return Row("esp-fat-inconsistent", "error", "but marked as free", Disk(files=files, after=cut_chain(name, at)), Disk(files=files),
+               silent=silent, unjudged=f"/{name}", counts=2)  # with the lost clusters behind it
 
 
 BASE, KERNEL = [(".osrel", makepe.OSREL)], (".linux", makepe.kernel())
@@ -286,6 +310,23 @@ ROWS: dict[str, Row] = {
         "root-missing", "info", "every boot entry says where root is", Disk(root={"type": makedisk.GENERIC}, files={
             **LOADER, "EFI/Linux/b.efi": profiles([*BASE, KERNEL], [(".cmdline", f"root=UUID={fs_uuid(2)}".encode())])}),
         silent=("uki-no-cmdline-no-root",)),
+    "an os-release that is too large": Row(
+        "uki-no-osrel", "error", "section .osrel", Disk(files={**UKI, "EFI/Linux/b.efi": makepe.uki("quiet", osrel=makepe.OSREL * (MIB // 40))})),
+    # Files that cannot be read whole
+    "a UKI that cannot be read": unreadable("EFI/Linux/b.efi", 0, {**UKI, "EFI/Linux/b.efi": makepe.uki("quiet")}, ("uki-truncated",)),
+    "a UKI with an os-release that cannot be read": unreadable("EFI/Linux/b.efi", 3, {**UKI, "EFI/Linux/b.efi": makepe.uki("quiet")}, ("uki-no-osrel",)),
+    "a UKI with a kernel that cannot be read": unreadable("EFI/Linux/b.efi", -2, {**UKI, "EFI/Linux/b.efi": makepe.uki("quiet")}, ()),
+    "a loader that cannot be read": unreadable("EFI/BOOT/BOOTX64.EFI", 0, UKI, ("esp-fallback-not-pe",)),
+    "GRUB that cannot be read": unreadable("EFI/BOOT/grubx64.efi", 0, SHIM, ("esp-fallback-not-pe",)),
+    "a kernel that cannot be read": unreadable("linux", 0, TYPE1, ("bls-linux-not-efi",)),
+    "an entry that cannot be read": unreadable(
+        "loader/entries/big.conf", 0, {**TYPE1, "loader/entries/big.conf": ENTRY + "# more\n" * 200}, ("bls-entry-invalid",)),
+    "a loader.conf that cannot be read": unreadable(
+        "loader/loader.conf", 0, {**TYPE1, "loader/loader.conf": "default test.conf\n" + "# more\n" * 200}, ("loader-conf-default-nomatch",)),
+    "a CSV that cannot be read": unreadable(
+        "EFI/test/BOOTX64.CSV", 0, vendor("test", "shimx64.efi,Test,,GRUB" + "x" * 600 + "\n", loader="grubx64.efi"), ("esp-shim-csv",)),
+    "an addon that cannot be read": unreadable(
+        "EFI/Linux/test.efi.extra.d/x.addon.efi", 0, {**UKI, "EFI/Linux/test.efi.extra.d/x.addon.efi": makepe.addon()}, ("uki-addon-misplaced",)),
     # rootflags=
     "a subvolume of an ext4": Row(
         "cmdline-subvol-missing", "error", "ext4 in partition 2 has no subvolumes", Disk(files=with_root(f"root=UUID={fs_uuid(2)} rootflags=subvol=root")),
@@ -350,10 +391,11 @@ def test_fires(name: str, tmp_path: pathlib.Path) -> None:
     findings = check(row.disk.make(tmp_path / "bad.raw"), *row.args)
     found = [finding for finding in findings if finding["code"] == row.code and row.says in finding["message"]]
     assert len(found) == 1, findings
-    assert [finding["code"] for finding in findings].count(row.code) == 1 or row.severity == "info", findings
+    assert [finding["code"] for finding in findings].count(row.code) == row.counts or row.severity == "info", findings
     assert found[0]["severity"] == row.severity
     assert errors(findings) == ([row.code] if row.severity == "error" else []), findings
     assert not {finding["code"] for finding in findings} & set(row.silent), findings
+    assert not row.unjudged or [finding for finding in findings if finding["code"] == "not-judged" and row.unjudged in finding["message"]], findings
     verdict = next(finding["message"] for finding in findings if finding["code"] == "dps-summary" and not finding["partition"])
     assert row.verdict in verdict
     mend(tmp_path / "bad.raw", found, row.args)
