@@ -10,6 +10,7 @@ import stat
 
 import makedisk
 import pytest
+import sanitizers
 from conftest import call, validate
 
 pytestmark = pytest.mark.skipif(not makedisk.can_mount(), reason="needs root, loop devices and btrfs")
@@ -201,7 +202,8 @@ def test_udev_is_waited_for_when_all_is_closed(unmounted, tmp_path):
     trace = tmp_path / "trace"
     call_in_own_mounts(
         udev(loop, {3: makedisk.ROOT_X86_64}), "apply", "--no-check", "--backup=none", "--arch=x86_64", "--btrfs-default=root",
-        loop, "root=3", under=["strace", "-y", "-o", trace, "-e", "trace=pwrite64,close,dup3,access"], status=0)
+        loop, "root=3", under=["strace", "-y", "-o", trace, "-e", "trace=pwrite64,close,dup3,access"],
+        env=sanitizers.without_leaks(), status=0)
     lines = trace.read_text().splitlines()
     wait = next(number for number, line in enumerate(lines) if line.startswith('access("/run/udev/control"'))
     for node in (loop, f"{loop}p3"):
