@@ -440,6 +440,25 @@ put_back(DpsPlan *plan, const Progress *progress, GError **error)
 	return good;
 }
 
+/* Whether it is as it was, though putting it back failed: the first write may have done nothing. */
+static gboolean
+reads_as_before(DpsPlan *plan, const Progress *progress)
+{
+	DpsMedium *medium = dps_disk_get_medium(plan->disk);
+
+	for (guint i = 0; i < progress->defaults->len; i++) {
+		const DefaultWrite *write = progress->defaults->pdata[i];
+
+		if (write->is_mounted || (write->written.edits &&
+					  !dps_medium_reads_as_before(write->medium, write->start,
+								      write->written.edits)))
+			return FALSE;
+	}
+	return !dps_journal_is_pending(medium) &&
+	       (!progress->table_started ||
+		dps_medium_reads_as_before(medium, 0, plan->table_edits));
+}
+
 /* Turns the error of a failed run into one that says how the disk is left. */
 static void
 recover(DpsPlan *plan, const Progress *progress, BackupFile *file, GError **error)
@@ -461,6 +480,14 @@ recover(DpsPlan *plan, const Progress *progress, BackupFile *file, GError **erro
 			"left as it is (%s): look at it with `dps-tag show`, then run this "
 			"again%s%s%s: ",
 			problem->message, undo ? ", or `" : "", undo ? undo : "", undo ? "`" : "");
+		return;
+	}
+	if (reads_as_before(plan, progress)) {
+		dps_prefix_error(error,
+				 "the disk reads as it was before, but could not be written to put "
+				 "it back (%s): run this again%s%s%s: ",
+				 problem->message, undo ? ", or `" : "", undo ? undo : "",
+				 undo ? "`" : "");
 		return;
 	}
 	dps_prefix_error(error, "the disk was left in between (%s), and %s: run this again%s%s%s: ",

@@ -312,3 +312,21 @@ dps_medium_put_back(DpsMedium *self, uint64_t start, GPtrArray *edits, guint don
 	}
 	return TRUE;
 }
+
+gboolean
+dps_medium_reads_as_before(DpsMedium *self, uint64_t start, GPtrArray *edits)
+{
+	for (guint i = 0; i < edits->len; i++) {
+		const DpsEdit *edit = g_ptr_array_index(edits, i);
+		g_autofree uint8_t *now = g_malloc(edit->size);
+		g_autofree uint8_t *wanted = g_malloc(edit->size);
+
+		if (!read_back(self, start + edit->offset, now, edit->size, NULL))
+			return FALSE;
+		/* The bytes that an edit before it leaves are looked at there. */
+		expect_bytes(edits, i, 0, now, wanted);
+		if (memcmp(now, wanted, edit->size) != 0)
+			return FALSE;
+	}
+	return TRUE;
+}

@@ -77,6 +77,10 @@ gboolean dps_medium_write_edits(DpsMedium *self, uint64_t start, GPtrArray *edit
 gboolean dps_medium_put_back(DpsMedium *self, uint64_t start, GPtrArray *edits, guint done,
 			     GError **error);
 
+/* Whether all places of @edits read as before the first of them, past the page cache.  What was
+ * written and could not be flushed may come to be there all the same. */
+gboolean dps_medium_reads_as_before(DpsMedium *self, uint64_t start, GPtrArray *edits);
+
 /*
  * Gives up the lock and the writing descriptor, which is what udevd waits for to read the disk
  * again. The medium can only be read afterwards.

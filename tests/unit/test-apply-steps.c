@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "apply-disk.h"
 #include "fault.h"
+#include "format/checksum.h"
 #include "ground/bytes.h"
 #include "ground/error.h"
 #include "make-gpt.h"
@@ -136,9 +137,14 @@ test_cut_off(Fixture *self, gconstpointer data)
 			table_new = strstr(state, "2 4f68bce3") != NULL;
 			if (table_new)
 				g_assert_nonnull(strstr(state, "default 256;"));
-			if (!strstr(error->message, "nothing was changed")) {
-				g_assert_nonnull(strstr(error->message, "left in between"));
+			if (!strstr(error->message, "nothing was changed"))
 				g_assert_true(has_backup(self));
+			/* Of the first write there is nothing: then nothing is in between. */
+			if (nth == 1) {
+				g_assert_nonnull(strstr(error->message, "reads as it was before"));
+				g_assert_cmpstr(state, ==, back ? NEW : OLD);
+			} else if (!strstr(error->message, "nothing was changed")) {
+				g_assert_nonnull(strstr(error->message, "left in between"));
 			}
 			g_clear_error(&error);
 			if (back) {
@@ -156,6 +162,49 @@ test_cut_off(Fixture *self, gconstpointer data)
 			assert_disk(self, OLD);
 			g_unlink(self->backup);
 		}
+}
+
+/* The disk goes away in the middle of a write that a journal is for: until it is finished, the
+ * journal stays, whatever else went wrong. */
+static void
+test_journal_is_kept(Fixture *self, gconstpointer data)
+{
+	uint8_t sum[DPS_CHECKSUM_MAX_SIZE];
+	guint n_kept = 0;
+	g_autofree char *journal = g_strconcat(self->path, ".dps-journal", NULL);
+
+	if (!dps_checksum_compute(DPS_CHECKSUM_SHA256, (const uint8_t *)"", 0, sum, NULL)) {
+		g_test_skip("built without SHA-256");
+		return;
+	}
+	btrfs_image_clear(&self->image);
+	self->image =
+		(BtrfsImage){ .n_copies = 1, .default_id = 5, .checksum = DPS_CHECKSUM_SHA256 };
+	btrfs_image_make(&self->image);
+
+	for (guint nth = 1; nth <= 10; nth++) {
+		g_autoptr(GError) error = NULL;
+
+		put_disk(self);
+		g_test_message("%u", nth);
+		fault_set("write disk.raw", nth, FAULT_SHORT);
+		fault_set_from("write disk.raw", nth + 1, EIO);
+		if (apply(self, "none", &error)) {
+			fault_clear();
+			break;
+		}
+		fault_clear();
+		if (g_file_test(journal, G_FILE_TEST_EXISTS)) {
+			g_assert_nonnull(strstr(error->message, "the journal beside it has"));
+			n_kept++;
+		}
+		g_clear_error(&error);
+		g_assert_true(apply(self, "none", &error));
+		g_assert_no_error(error);
+		assert_disk(self, NEW);
+		g_assert_false(g_file_test(journal, G_FILE_TEST_EXISTS));
+	}
+	g_assert_cmpuint(n_kept, >, 0);
 }
 
 /* Each read fails in turn: nothing is half done for it, and nobody's error is lost. */
@@ -325,6 +374,7 @@ main(int argc, char **argv)
 	ADD("/apply-steps/order", test_order);
 	ADD("/apply-steps/faults", test_faults);
 	ADD("/apply-steps/cut-off", test_cut_off);
+	ADD("/apply-steps/journal-is-kept", test_journal_is_kept);
 	ADD("/apply-steps/reads", test_reads);
 	ADD("/apply-steps/only-the-table", test_only_the_table);
 	ADD("/apply-steps/table-is-made-good", test_table_is_made_good);
