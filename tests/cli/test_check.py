@@ -42,11 +42,13 @@ def test_what_cannot_be_root_is_not_offered(tmp_path):
     path = makedisk.make(tmp_path / "disk.raw", [
         Partition(size=64, content="vfat"),
         Partition(size=8, content="LVM2_member"),
+        Partition(size=20, content="crypto_LUKS"),
         Partition(size=8, content="ext4"),
     ])
     findings = call("check", "--json", "--arch=x86_64", path, status=1).json["disks"][0]["findings"]
     (hint,) = [f["hint"] for f in findings if f["code"] == "root-missing"]
     assert hint == f"tag it: `dps-tag apply {path} root:x86_64=3`"
+    call("plan", "--arch=x86_64", path, "root:x86_64=3", status=1)
 
 
 def test_bad(bad):
