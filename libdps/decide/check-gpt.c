@@ -111,7 +111,10 @@ check_gpt_primary_bad(DpsCheck *check)
 			"%s", dps_disk_get_table_problem(check->disk));
 	else if (gpt && !gpt->primary.good)
 		dps_check_report(
-			check, 0, "put it back from the backup copy: `sgdisk -e {disk}`",
+			check, 0,
+			gpt->primary.unreadable ? DPS_GPT_UNREADABLE_HINT
+						: "put it back from the backup copy: "
+						  "`sgdisk -e {disk}`",
 			"the primary copy of the table is bad (%s); the backup copy is good",
 			gpt->primary.problem);
 }
@@ -125,7 +128,9 @@ check_gpt_backup_misplaced(DpsCheck *check)
 		return;
 
 	if (!gpt->backup.good)
-		dps_check_report(check, 0, "write it anew: `sgdisk -e {disk}`",
+		dps_check_report(check, 0,
+				 gpt->backup.unreadable ? DPS_GPT_UNREADABLE_HINT
+							: "write it anew: `sgdisk -e {disk}`",
 				 "the backup copy of the table is bad: %s", gpt->backup.problem);
 	else if (gpt->backup_misplaced)
 		dps_check_report(

@@ -175,6 +175,11 @@ report_left_alone(DpsPlan *plan)
 	g_autofree char *disk = dps_check_quote(dps_disk_get_path(plan->disk));
 	g_autofree char *hint = g_strdup_printf("write it anew: `sgdisk -e %s`", disk);
 
+	if (gpt->primary.good ? gpt->backup.unreadable : gpt->primary.unreadable) {
+		g_free(hint);
+		hint = g_strdup(DPS_GPT_UNREADABLE_HINT);
+	}
+
 	if (!gpt->primary.good)
 		dps_plan_add_finding(
 			plan,

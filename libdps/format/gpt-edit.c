@@ -288,9 +288,22 @@ flip(Draft *draft, const uint8_t *entries)
 	write_primary_header(draft, DPS_GPT_HOME_LBA, crc, "primary header");
 }
 
+/* What could not be read may be as good as ever: neither is it changed nor advised to. */
+static gboolean
+throw_unreadable(const char *which, const char *problem, GError **error)
+{
+	return dps_throw(error, DPS_ERROR_IO,
+			 "%s table: cannot be read (%s), and is left as it is: %s", which, problem,
+			 DPS_GPT_UNREADABLE_HINT);
+}
+
 static gboolean
 require_places(const DpsGpt *gpt, gboolean backup_too, GError **error)
 {
+	if (gpt->primary_place.unreadable)
+		return throw_unreadable("primary", gpt->primary_place.problem, error);
+	if (backup_too && gpt->backup_place.unreadable)
+		return throw_unreadable("backup", gpt->backup_place.problem, error);
 	if (gpt->primary_place.problem)
 		return dps_throw(error, DPS_ERROR_REFUSED,
 				 "primary table: cannot be written safely: %s",
@@ -322,6 +335,8 @@ dps_gpt_edit(const DpsGpt *gpt, GPtrArray *changes, gboolean allow_bad_primary, 
 	changed = memcmp(entries, current->entries, draft.entries_size) != 0;
 	backup_bad = !gpt->backup.good || gpt->copies_differ;
 
+	if (gpt->primary.unreadable && (allow_bad_primary || changed))
+		return throw_unreadable("primary", gpt->primary.problem, error);
 	if (!gpt->primary.good && !allow_bad_primary && changed)
 		return dps_throw(error, DPS_ERROR_REFUSED,
 				 "primary table: bad (%s), and the backup is good: `--force` makes "

@@ -45,7 +45,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsGptEntryChange, dps_gpt_entry_change_free)
  * @error: %DPS_ERROR_REFUSED: the table is in no state to be written: the primary's array is not
  *   at LBA 2 (which is named), the backup is not inside the device, the primary is bad and
  *   @allow_bad_primary is not given, or an entry to be changed lies outside of the usable area or
- *   over another; %DPS_ERROR_NOT_FOUND: no such entry; %DPS_ERROR_INVALID: a name too long or no
+ *   over another; %DPS_ERROR_IO: a copy that would be written could not be read, and need not be
+ *   bad; %DPS_ERROR_NOT_FOUND: no such entry; %DPS_ERROR_INVALID: a name too long or no
  *   UTF-8, a null type, an entry given twice
  *
  * Only changed sectors are written, all changes in one pass; sectors that lie side by side make one

@@ -154,7 +154,8 @@ read_copy(const Medium *medium, uint64_t header_lba, DpsGptCopy *copy, GError **
 	copy->header = read_sectors(medium, header_lba, 1, &error);
 	if (!copy->header) {
 		copy->problem = g_strdup(error->message);
-		if (error->code != DPS_ERROR_CORRUPT && !*io_error)
+		copy->unreadable = error->code != DPS_ERROR_CORRUPT;
+		if (copy->unreadable && !*io_error)
 			*io_error = g_steal_pointer(&error);
 		return;
 	}
@@ -184,7 +185,8 @@ read_copy(const Medium *medium, uint64_t header_lba, DpsGptCopy *copy, GError **
 	copy->entries = read_sectors(medium, copy->entries_lba, sectors_of(medium, size), &error);
 	if (!copy->entries) {
 		copy->problem = g_strdup(error->message);
-		if (error->code != DPS_ERROR_CORRUPT && !*io_error)
+		copy->unreadable = error->code != DPS_ERROR_CORRUPT;
+		if (copy->unreadable && !*io_error)
 			*io_error = g_steal_pointer(&error);
 		return;
 	}
@@ -398,6 +400,7 @@ read_place(const Medium *medium, uint64_t array_sectors, DpsGptPlace *place)
 
 	g_clear_pointer(&place->header, g_free);
 	place->problem = g_strdup(error->message);
+	place->unreadable = error->code != DPS_ERROR_CORRUPT;
 }
 
 static gboolean

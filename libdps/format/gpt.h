@@ -24,6 +24,7 @@ typedef struct {
 	gboolean header_good; /* the header is sound; its array may not be */
 	gboolean good;	      /* header and array are as the specification wants them */
 	char *problem;	      /* why it is not good, one line; NULL when it is */
+	gboolean unreadable;  /* the problem is the medium's: what it holds is not known */
 	uint64_t header_lba;  /* where the header was read */
 	uint64_t my_lba, alternate_lba, first_usable_lba, last_usable_lba, entries_lba;
 	uint32_t header_size, n_entries, entry_size; /* bytes, count, bytes */
@@ -37,7 +38,8 @@ typedef struct {
  * Where a copy belongs, and what is there now, whatever it is: an editor needs to know both.
  */
 typedef struct {
-	char *problem; /* why no copy can be written there, one line; NULL when it can */
+	char *problem;	     /* why no copy can be written there, one line; NULL when it can */
+	gboolean unreadable; /* the problem is that the medium could not be read there */
 	uint64_t header_lba, entries_lba;
 	uint8_t *header;  /* one sector; NULL with a problem */
 	uint8_t *entries; /* as many bytes as those of the current copy; NULL with a problem */
@@ -50,6 +52,11 @@ typedef enum {
 	DPS_GPT_FLIPPED_GROWN, /* the same, and the disk has grown since: the array it points at
 				  is inside the usable area, or not where the backup is now */
 } DpsGptState;
+
+/* What to do about a copy that cannot be read: anything but to write over it. */
+#define DPS_GPT_UNREADABLE_HINT                                                                    \
+	"try again; when it stays so the disk is failing: copy it to another one first, and look " \
+	"at the kernel's log"
 
 /* One used entry.  Bytes and sectors as on disk. */
 typedef struct {

@@ -414,6 +414,64 @@ test_array_over_its_home(void)
 	g_assert_cmpuint(edits->len, ==, 0);
 }
 
+/* A medium of which one sector cannot be read, so many times. */
+typedef struct {
+	DpsRegion below;
+	uint64_t sector;
+	guint n_times;
+} BadSector;
+
+static gboolean
+read_around(void *data, uint64_t offset, void *buffer, size_t size, GError **error)
+{
+	BadSector *self = data;
+	uint64_t at = self->sector * 512;
+
+	if (self->n_times > 0 && offset <= at && at < offset + size) {
+		self->n_times--;
+		return dps_throw(error, DPS_ERROR_IO, "byte %u: read: broken", (guint)at);
+	}
+	return dps_region_read(&self->below, offset, buffer, size, error);
+}
+
+/* What cannot be read need not be bad: it is not written over, and nobody is told to. */
+static void
+test_unreadable(void)
+{
+	static const struct {
+		uint64_t sector;
+		guint n_times;
+		const char *which;
+	} rows[] = {
+		{ 1, 1, "primary" },	       { 1, G_MAXUINT, "primary" },
+		{ 2, 1, "primary" },	       { 2, G_MAXUINT, "primary" },
+		{ 2047, G_MAXUINT, "backup" }, { 2015, G_MAXUINT, "backup" },
+	};
+
+	for (guint i = 0; i < 2 * G_N_ELEMENTS(rows); i++) {
+		g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+		BadSector bad = { test_disk_region(&disk), rows[i / 2].sector,
+				  rows[i / 2].n_times };
+		DpsRegion region = dps_region_over_reader(read_around, &bad, disk.size);
+		g_autoptr(GPtrArray) changes = make_changes();
+		g_autoptr(GPtrArray) edits = NULL;
+		g_autoptr(GError) error = NULL;
+		g_autoptr(DpsGpt) gpt = NULL;
+		g_autofree char *problem = NULL, *repairs = NULL, *says = NULL;
+		DpsGptPresence presence;
+
+		g_assert_true(dps_gpt_read(&region, 512, &presence, &gpt, &problem, &error));
+		g_assert_false(dps_gpt_edit(gpt, changes, i % 2, &edits, &repairs, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+		says = g_strdup_printf("%s table: cannot be read (", rows[i / 2].which);
+		g_assert_true(g_str_has_prefix(error->message, says));
+		g_assert_nonnull(strstr(error->message, "broken"));
+		g_assert_null(strstr(error->message, "--force"));
+		g_assert_null(strstr(error->message, "sgdisk"));
+		g_assert_null(edits);
+	}
+}
+
 static void
 test_bad_changes(void)
 {
@@ -602,6 +660,7 @@ main(int argc, char **argv)
 	g_test_add_func("/gpt-edit/array-over-its-home", test_array_over_its_home);
 	g_test_add_func("/gpt-edit/bad-changes", test_bad_changes);
 	g_test_add_func("/gpt-edit/names", test_names);
+	g_test_add_func("/gpt-edit/unreadable", test_unreadable);
 	g_test_add_func("/gpt-edit/two-repairs", test_two_repairs);
 	g_test_add_func("/gpt-edit/no-place-for-backup", test_no_place_for_backup);
 	g_test_add_func("/gpt-edit/backup-that-differs", test_backup_that_differs);
