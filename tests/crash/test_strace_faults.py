@@ -20,6 +20,7 @@ from pathlib import Path
 import commands
 import faults
 import pytest
+import sanitizers
 from faults import Bench, words
 
 pytestmark = pytest.mark.skipif(
@@ -40,7 +41,7 @@ LIES = {"pread64": 0, "read": 0, "pwrite64": 256, "fdatasync": 0, "fsync": 0, "f
 def strace(bench: Bench, log: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return commands.run(
         "strace", "-f", "-qq", "-y", "-s", "0", "-o", log, "-e", f"trace={CALLS}", "-e", "signal=none", *more,
-        *words(bench.disk, bench.command),
+        *words(bench.disk, bench.command), env=sanitizers.without_leaks(),
     )
 
 
