@@ -160,8 +160,10 @@ list_mounted(DpsBtrfs *self, GError **error)
 		char *path = NULL;
 
 		code = btrfs_util_subvolume_iterator_next_info(iterator, &path, &info);
-		if (code != BTRFS_UTIL_OK)
+		if (code != BTRFS_UTIL_OK) {
+			free(path); /* it can have found the path, and then fail to ask for more */
 			break;
+		}
 		memcpy(parent.bytes, info.parent_uuid, sizeof(parent.bytes));
 		add_subvolume(self, info.id, path, !dps_guid_is_null(&parent));
 		free(path); /* malloc'ed by libbtrfsutil */
