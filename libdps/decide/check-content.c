@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
 #include "decide/discover.h"
+#include "ground/text.h"
 #include "ground/types.h"
 #include "target/image.h"
 
@@ -142,7 +143,7 @@ is_named_by_entries(DpsCheck *check)
 static char *
 hint_default(const DpsSubvolume *subvolume)
 {
-	g_autofree char *path = dps_check_quote(subvolume->path);
+	g_autofree char *path = dps_text_quote(subvolume->path);
 
 	return g_strdup_printf("make it the default: `dps-tag apply {disk} {root}={n} "
 			       "--btrfs-default %s`",

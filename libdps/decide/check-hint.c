@@ -1,19 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check-options.h"
 #include "decide/check.h"
+#include "ground/text.h"
 
 #include <string.h>
 
 /* The commands in hints: what is between backquotes can be pasted. */
-
-char *
-dps_check_quote(const char *word)
-{
-	for (const char *c = word; *c; c++)
-		if (!g_ascii_isalnum(*c) && !strchr("/._-+,:=@%", *c))
-			return g_shell_quote(word);
-	return *word ? g_strdup(word) : g_shell_quote(word);
-}
 
 /* Whether others' partitioners would take an image for what it is not: to them a file has sectors
  * of 512 bytes, and they write a new table over the one that they do not find. */
@@ -73,7 +65,7 @@ char *
 dps_check_fill_in(DpsCheck *check, const char *hint, guint partition)
 {
 	GString *text = g_string_new(hint);
-	g_autofree char *disk = dps_check_quote(dps_disk_get_path(check->disk));
+	g_autofree char *disk = dps_text_quote(dps_disk_get_path(check->disk));
 	g_autofree char *number = g_strdup_printf("%u", partition);
 	g_autofree char *root = NULL;
 

@@ -63,9 +63,6 @@ void dps_check_report(DpsCheck *check, guint partition, const char *hint, const 
 void dps_check_report_as(DpsCheck *check, DpsSeverity severity, guint partition, const char *hint,
 			 const char *format, ...) G_GNUC_PRINTF(5, 6);
 
-/* (transfer full): a word for a shell, quoted where it need be */
-char *dps_check_quote(const char *word);
-
 /* (transfer full): a hint with disk, number and architecture in it */
 char *dps_check_fill_in(DpsCheck *check, const char *hint, guint partition);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/change.h"
-#include "decide/check.h"
 #include "decide/default-subvolume.h"
 #include "decide/finding.h"
 #include "decide/outcome.h"
@@ -10,6 +9,7 @@
 #include "format/gpt-cutoff.h"
 #include "format/gpt-edit.h"
 #include "ground/error.h"
+#include "ground/text.h"
 #include "ground/types.h"
 #include "target/image.h"
 
@@ -172,7 +172,7 @@ static void
 report_left_alone(DpsPlan *plan)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(plan->disk);
-	g_autofree char *disk = dps_check_quote(dps_disk_get_path(plan->disk));
+	g_autofree char *disk = dps_text_quote(dps_disk_get_path(plan->disk));
 	g_autofree char *hint = g_strdup_printf("write it anew: `sgdisk -e %s`", disk);
 
 	if (gpt->primary.good ? gpt->backup.unreadable : gpt->primary.unreadable) {

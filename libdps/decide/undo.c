@@ -96,6 +96,7 @@ turn_round(DpsPlan *plan, const DpsBackup *backup, const DpsBackupEntry *entry, 
 	if (!partition || !read_value(plan, partition, change->kind, &now, error))
 		return FALSE;
 
+	/* Freed at the end, whichever way out. */
 	now_text = g_steal_pointer(&now.text);
 	now.text = now_text;
 	is_new = dps_value_equal(change->kind, &now, &change->to);
@@ -166,6 +167,7 @@ is_of_plan(DpsPlan *plan, const DpsBackup *backup, const DpsBackupEntry *entry, 
 	if (!partition || !read_value(plan, partition, done->kind, &now, NULL))
 		return FALSE;
 
+	/* Freed at the end, whichever way out. */
 	now_text = g_steal_pointer(&now.text);
 	now.text = now_text;
 	is_new = dps_value_equal(done->kind, &now, &done->to);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "ground/text.h"
 
+#include <string.h>
+
 char *
 dps_text_clean(const char *bytes, gsize size)
 {
@@ -17,4 +19,13 @@ dps_text_clean(const char *bytes, gsize size)
 			g_string_append_unichar(out, g_unichar_iscntrl(c) ? 0xfffd : c);
 	}
 	return g_string_free(out, FALSE);
+}
+
+char *
+dps_text_quote(const char *word)
+{
+	for (const char *c = word; *c; c++)
+		if (!g_ascii_isalnum(*c) && !strchr("/._-+,:=@%", *c))
+			return g_shell_quote(word);
+	return *word ? g_strdup(word) : g_shell_quote(word);
 }

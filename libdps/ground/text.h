@@ -12,3 +12,6 @@
  *   a terminal what to do: U+FFFD stands for each of them and for what is no UTF-8
  */
 char *dps_text_clean(const char *bytes, gsize size);
+
+/* Returns: (transfer full): a word for a shell, quoted where it need be */
+char *dps_text_quote(const char *word);

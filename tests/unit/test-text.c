@@ -20,6 +20,13 @@ main(int argc, char **argv)
 		{ "\xc2\x9b", 2, "\xef\xbf\xbd" }, /* CSI in one character */
 		{ "cut", 2, "cu" },
 	};
+	static const struct {
+		const char *word, *quoted;
+	} words[] = {
+		{ "/dev/vda", "/dev/vda" }, { "", "''" },
+		{ "a b", "'a b'" },	    { "$(rm)", "'$(rm)'" },
+		{ "it's", "'it'\\''s'" },
+	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
 		g_autofree char *clean = dps_text_clean(rows[i].bytes, rows[i].size);
@@ -29,6 +36,13 @@ main(int argc, char **argv)
 		else
 			g_print("ok %u - %s\n", i + 1, rows[i].clean);
 	}
-	g_print("1..%u\n", (guint)G_N_ELEMENTS(rows));
+	for (guint i = 0; i < G_N_ELEMENTS(words); i++) {
+		g_autofree char *quoted = dps_text_quote(words[i].word);
+
+		if (g_strcmp0(quoted, words[i].quoted) != 0)
+			g_print("not ");
+		g_print("ok %u - %s\n", (guint)G_N_ELEMENTS(rows) + i + 1, quoted);
+	}
+	g_print("1..%u\n", (guint)(G_N_ELEMENTS(rows) + G_N_ELEMENTS(words)));
 	return 0;
 }
