@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "target/image.h"
-#include "format/uki.h"
+#include "format/os-release.h"
 #include "ground/error.h"
 #include "target/btrfs-files.h"
 #include "target/disk.h"

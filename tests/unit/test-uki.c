@@ -405,28 +405,6 @@ test_medium_fails(void)
 	}
 }
 
-static void
-test_os_release(void)
-{
-	static const char text[] = "# comment\n"
-				   "  NAME=Some Name  \n"
-				   "PRETTY_NAME=''\n"
-				   "ID=a\r\nID='b'\n"
-				   "IMAGE_ID\n"
-				   "VERSION=\"4\x1b\"\n"
-				   "BUILD_ID=5\n";
-	g_auto(DpsOsRelease) os = { 0 };
-
-	dps_os_release_parse(text, sizeof(text) - 1, &os);
-	g_assert_null(os.pretty_name);
-	g_assert_null(os.image_id);
-	g_assert_cmpstr(os.name, ==, "Some Name");
-	g_assert_cmpstr(os.id, ==, "b");
-	g_assert_cmpstr(dps_os_release_get_title(&os), ==, "Some Name");
-	g_assert_cmpstr(dps_os_release_get_version(&os), ==, "4\xef\xbf\xbd");
-	g_assert_cmpstr(dps_os_release_get_sort_key(&os), ==, "b");
-}
-
 int
 main(int argc, char **argv)
 {
@@ -440,6 +418,5 @@ main(int argc, char **argv)
 	g_test_add_func("/uki/text-bomb", test_text_bomb);
 	g_test_add_func("/uki/few-reads", test_few_reads_of_a_large_file);
 	g_test_add_func("/uki/medium-fails", test_medium_fails);
-	g_test_add_func("/uki/os-release", test_os_release);
 	return g_test_run();
 }
