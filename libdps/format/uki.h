@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "format/kernel.h"
 #include "format/os-release.h"
 #include "format/pe.h"
 

@@ -31,7 +31,7 @@ NO_LIMITS = {
     ("format", "btrfs", "MAX_SYS_CHUNKS"),
     ("format", "checksum", "DPS_CHECKSUM_MAX_SIZE"),
     ("format", "pe", "OPTIONAL_MAX_SIZE"),
-    ("format", "pe", "X86_MAX_VERSION"),
+    ("format", "kernel", "X86_MAX_VERSION"),
     ("format", "verity", "MAX_BLOCK_SIZE"),
     ("cli", "cmd-show", "SUBVOLUMES_MAX"),
     ("cli", "diskmap", "WIDTH_MAX"),
