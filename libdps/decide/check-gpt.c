@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/check.h"
-#include "ground/bytes.h"
 #include "ground/types.h"
 
 #include <inttypes.h>
@@ -17,38 +16,14 @@ has_signature(DpsCheck *check, uint64_t sector_size)
 	       memcmp(signature, "EFI PART", sizeof(signature)) == 0;
 }
 
-/* Records of the protective MBR.  Source: UEFI 2.10, table 5-4. */
-enum {
-	MBR_RECORDS = 446,
-	MBR_RECORD_SIZE = 16,
-	MBR_TYPE = 4,
-	MBR_START = 8,
-	MBR_ACTIVE = 0x80,
-	MBR_PROTECTIVE = 0xEE,
-};
-
-/* The record of type 0xEE that starts behind the MBR; NULL when there is none. */
-static const uint8_t *
-find_protective(const uint8_t *mbr)
-{
-	for (guint i = 0; i < 4; i++) {
-		const uint8_t *record = mbr + MBR_RECORDS + (size_t)i * MBR_RECORD_SIZE;
-
-		if (record[MBR_TYPE] == MBR_PROTECTIVE && dps_load_le32(record + MBR_START) == 1)
-			return record;
-	}
-	return NULL;
-}
-
 /* Of a disk whose table nobody gave us, so that there is no DpsGpt to look at. */
 static gboolean
 has_protective(DpsCheck *check)
 {
 	DpsRegion region = dps_medium_get_region(dps_disk_get_medium(check->disk));
-	uint8_t mbr[512];
+	DpsMbr mbr;
 
-	return dps_region_read(&region, 0, mbr, sizeof(mbr), NULL) && mbr[510] == 0x55 &&
-	       mbr[511] == 0xAA && find_protective(mbr);
+	return dps_mbr_read(&region, &mbr, NULL) && mbr.is_protective;
 }
 
 /*
@@ -318,10 +293,7 @@ check_gpt_sector_size(DpsCheck *check)
 static void
 check_pmbr_missing(DpsCheck *check)
 {
-	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
-
-	if (is_hidden_by_mbr(check) || (gpt && (!find_protective(gpt->pmbr) ||
-						gpt->pmbr[510] != 0x55 || gpt->pmbr[511] != 0xAA)))
+	if (is_hidden_by_mbr(check))
 		dps_check_report(
 			check, 0,
 			"write a protective MBR in place of what is there: `printf '\\0\\0' | dd "
@@ -334,9 +306,8 @@ static void
 check_pmbr_boot_flag(DpsCheck *check)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
-	const uint8_t *record = gpt ? find_protective(gpt->pmbr) : NULL;
 
-	if (record && record[0] & MBR_ACTIVE)
+	if (gpt && gpt->mbr.is_marked_active)
 		dps_check_report(
 			check, 0,
 			"clear it, unless a BIOS needs it: `parted --script {disk} disk_set "
@@ -350,7 +321,7 @@ check_hybrid_mbr(DpsCheck *check)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
 
-	if (gpt && gpt->pmbr_hybrid)
+	if (gpt && gpt->mbr.is_hybrid)
 		dps_check_report(
 			check, 0,
 			"make it protective again: `printf 'x\\nn\\nw\\ny\\n' | gdisk {disk}`",
@@ -422,21 +393,12 @@ check_biosboot_as_prep(DpsCheck *check)
 				 dps_arch_to_string(check->arch));
 }
 
-static gboolean
-contains(const uint8_t *bytes, size_t size, const char *text)
-{
-	return memmem(bytes, size, text, strlen(text)) != NULL;
-}
-
 static void
 check_biosboot_missing(DpsCheck *check)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
 
-	/* GRUB's boot sector says its name and what failed (boot/i386/pc/boot.S); the code in an
-	 * MBR ends at byte 440. */
-	if (gpt && contains(gpt->pmbr, 440, "GRUB") && contains(gpt->pmbr, 440, "Geom") &&
-	    !dps_check_next_of_role(check, DPS_ROLE_BIOS_BOOT, NULL))
+	if (gpt && gpt->mbr.has_grub && !dps_check_next_of_role(check, DPS_ROLE_BIOS_BOOT, NULL))
 		dps_check_report(check, 0,
 				 "make a partition of 1 MiB of that type and run grub-install",
 				 "the first sector has GRUB's code for BIOS, and there is no BIOS "

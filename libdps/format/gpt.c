@@ -13,17 +13,6 @@ static const char signature[8] = { 'E', 'F', 'I', ' ', 'P', 'A', 'R', 'T' };
  * them. */
 #define MAX_ARRAY_SIZE ((size_t)128 * 1024)
 
-/* The MBR.  Source: UEFI 2.10 table 5-3. */
-enum {
-	MBR_RECORDS = 446,
-	MBR_RECORD_SIZE = 16,
-	MBR_RECORD_TYPE = 4,
-	MBR_RECORD_START = 8,
-	MBR_N_RECORDS = 4,
-	MBR_SIGNATURE = 510,
-	MBR_TYPE_PROTECTIVE = 0xee,
-};
-
 /* What one look at a medium needs to know. */
 typedef struct {
 	const DpsRegion *disk;
@@ -451,45 +440,6 @@ read_at(const DpsRegion *disk, uint32_t sector_size, GError **io_error)
 	return gpt;
 }
 
-/* What the first sector says for itself. */
-typedef struct {
-	uint8_t bytes[512];
-	gboolean protective, hybrid;
-	gboolean records; /* the records of an MBR table, none of them protective */
-} Mbr;
-
-static gboolean
-read_mbr(const DpsRegion *disk, Mbr *mbr, GError **error)
-{
-	guint n_other = 0, n_odd = 0;
-
-	*mbr = (Mbr){ 0 };
-	if (disk->size < sizeof(mbr->bytes))
-		return TRUE;
-	if (!dps_region_read(disk, 0, mbr->bytes, sizeof(mbr->bytes), error))
-		return FALSE;
-	if (mbr->bytes[MBR_SIGNATURE] != 0x55 || mbr->bytes[MBR_SIGNATURE + 1] != 0xaa)
-		return TRUE;
-
-	for (guint i = 0; i < MBR_N_RECORDS; i++) {
-		const uint8_t *record = mbr->bytes + MBR_RECORDS + (size_t)i * MBR_RECORD_SIZE;
-
-		/* The kernel wants both; block/partitions/efi.c, pmbr_part_valid(). */
-		if (record[MBR_RECORD_TYPE] == MBR_TYPE_PROTECTIVE &&
-		    dps_load_le32(record + MBR_RECORD_START) == 1)
-			mbr->protective = TRUE;
-		else if (record[MBR_RECORD_TYPE] != 0)
-			n_other++;
-		/* A boot sector of a file system has the signature too, and code where records are.
-		 */
-		if (record[0] != 0 && record[0] != 0x80)
-			n_odd++;
-	}
-	mbr->hybrid = mbr->protective && n_other > 0;
-	mbr->records = !mbr->protective && n_other > 0 && n_odd == 0;
-	return TRUE;
-}
-
 /* A good primary decides for its sector size; then a good backup; then whatever has a signature. */
 static int
 weigh(const DpsGpt *gpt)
@@ -514,7 +464,7 @@ is_of_other_size(const DpsRegion *disk, guint sector_size)
 }
 
 static DpsGptPresence
-explain_absence(const DpsRegion *disk, guint sector_size, const DpsGpt *gpt, const Mbr *mbr,
+explain_absence(const DpsRegion *disk, guint sector_size, const DpsGpt *gpt, const DpsMbr *mbr,
 		char **problem)
 {
 	int weight = weigh(gpt);
@@ -526,7 +476,7 @@ explain_absence(const DpsRegion *disk, guint sector_size, const DpsGpt *gpt, con
 					sector_size == 512 ? 4096 : 512, sector_size);
 		return DPS_GPT_DAMAGED;
 	}
-	if (weight > 0 && !mbr->records) {
+	if (weight > 0 && !mbr->is_table) {
 		*problem = weight > 1
 				   ? g_strdup("it has a GPT and no protective MBR: the kernel does "
 					      "not read it")
@@ -534,11 +484,11 @@ explain_absence(const DpsRegion *disk, guint sector_size, const DpsGpt *gpt, con
 						     gpt->primary.problem, gpt->backup.problem);
 		return DPS_GPT_DAMAGED;
 	}
-	if (mbr->protective) {
+	if (mbr->is_protective) {
 		*problem = g_strdup("it has a protective MBR and no GPT");
 		return DPS_GPT_MBR;
 	}
-	if (mbr->records) {
+	if (mbr->is_table) {
 		*problem = g_strdup("it has an MBR partition table");
 		return DPS_GPT_MBR;
 	}
@@ -553,11 +503,11 @@ dps_gpt_read(const DpsRegion *disk, guint sector_size, DpsGptPresence *presence,
 	static const uint32_t sizes[] = { 512, 4096 };
 	g_autoptr(DpsGpt) best = NULL;
 	g_autoptr(GError) io_error = NULL;
-	Mbr mbr;
+	DpsMbr mbr;
 
 	g_assert(sector_size == 0 || sector_size == 512 || sector_size == 4096);
 
-	if (!read_mbr(disk, &mbr, error))
+	if (!dps_mbr_read(disk, &mbr, error))
 		return FALSE;
 
 	for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
@@ -571,11 +521,9 @@ dps_gpt_read(const DpsRegion *disk, guint sector_size, DpsGptPresence *presence,
 			best = g_steal_pointer(&gpt);
 		}
 	}
-	memcpy(best->pmbr, mbr.bytes, sizeof(best->pmbr));
-	best->pmbr_protective = mbr.protective;
-	best->pmbr_hybrid = mbr.hybrid;
+	best->mbr = mbr;
 
-	if (best->current && mbr.protective) {
+	if (best->current && mbr.is_protective) {
 		*presence = DPS_GPT_PRESENT;
 		*problem = NULL;
 		*out = g_steal_pointer(&best);

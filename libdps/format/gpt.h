@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "format/mbr.h"
 #include "ground/guid.h"
 #include "ground/region.h"
 
@@ -72,9 +73,7 @@ typedef struct {
 typedef struct {
 	uint32_t sector_size; /* bytes: 512 or 4096 */
 	uint64_t n_sectors;   /* of the medium */
-	uint8_t pmbr[512];
-	gboolean pmbr_protective; /* a 0xEE record is there */
-	gboolean pmbr_hybrid;	  /* and others beside it */
+	DpsMbr mbr;	      /* protective: else there is no table for anybody */
 	DpsGptCopy primary, backup;
 	DpsGptState state;
 	const DpsGptCopy *current; /* the copy that counts: primary when good, else backup */

@@ -29,7 +29,7 @@ dps_mbr_list_partitions(DpsDisk *disk)
 	DpsRegion whole = dps_medium_get_region(medium);
 	DpsMbrPartition records[DPS_MBR_N_PRIMARY];
 
-	if (dps_disk_get_table(disk) != DPS_TABLE_MBR || !dps_mbr_read(&whole, records))
+	if (dps_disk_get_table(disk) != DPS_TABLE_MBR || !dps_mbr_read_partitions(&whole, records))
 		return list;
 
 	for (guint i = 0; i < DPS_MBR_N_PRIMARY; i++) {

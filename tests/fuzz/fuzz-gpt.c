@@ -57,7 +57,7 @@ tell_mbr(const DpsRegion *region, GString *told)
 {
 	DpsMbrPartition partitions[DPS_MBR_N_PRIMARY];
 
-	if (!dps_mbr_read(region, partitions))
+	if (!dps_mbr_read_partitions(region, partitions))
 		return;
 	for (guint i = 0; i < DPS_MBR_N_PRIMARY; i++) {
 		g_assert_cmpuint(partitions[i].size, <=, region->size);

@@ -45,7 +45,7 @@ show(const char *path)
 	printf("primary\t%s\n", gpt->primary.good ? "good" : gpt->primary.problem);
 	printf("backup\t%s\n", gpt->backup.good ? "good" : gpt->backup.problem);
 	printf("state\t%u\t%d\t%d\t%d\n", gpt->state, gpt->copies_differ, gpt->backup_misplaced,
-	       gpt->pmbr_hybrid);
+	       gpt->mbr.is_hybrid);
 	for (guint i = 0; i < dps_disk_get_n_partitions(disk); i++) {
 		DpsPartition *p = dps_disk_get_partition(disk, i);
 		const DpsSubvolume *subvolume = dps_partition_get_default_subvolume(p);

@@ -52,7 +52,7 @@ test_shapes(void)
 		g_assert_true(gpt->primary.good && gpt->backup.good);
 		g_assert_true(gpt->current == &gpt->primary);
 		g_assert_cmpint(gpt->state, ==, DPS_GPT_WHOLE);
-		g_assert_false(gpt->copies_differ || gpt->backup_misplaced || gpt->pmbr_hybrid);
+		g_assert_false(gpt->copies_differ || gpt->backup_misplaced || gpt->mbr.is_hybrid);
 		g_assert_cmpuint(gpt->entries->len, ==, 3);
 		g_assert_null(dps_gpt_get_entry(gpt, 3));
 		g_assert_null(dps_gpt_get_entry(gpt, 0));
@@ -233,7 +233,7 @@ test_odd(void)
 	test_disk_grow(&disk, 100);
 
 	gpt = read_good(&disk);
-	g_assert_true(gpt->pmbr_hybrid);
+	g_assert_true(gpt->mbr.is_hybrid);
 	g_assert_true(gpt->copies_differ);
 	g_assert_true(gpt->backup_misplaced);
 	g_assert_cmpstr(dps_gpt_get_entry(gpt, 1)->problem, ==, "it overlaps partition 2");
