@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "format/gpt.h"
+#include "format/gpt-internal.h"
 #include "ground/bytes.h"
 #include "ground/crc32.h"
 #include "ground/error.h"
@@ -12,13 +12,6 @@ static const char signature[8] = { 'E', 'F', 'I', ' ', 'P', 'A', 'R', 'T' };
 /* As with %DPS_GPT_MAX_ENTRIES: a header that claims gigabytes would have every library allocate
  * them. */
 #define MAX_ARRAY_SIZE ((size_t)128 * 1024)
-
-/* What one look at a medium needs to know. */
-typedef struct {
-	const DpsRegion *disk;
-	uint32_t sector_size;
-	uint64_t n_sectors;
-} Medium;
 
 static void
 copy_clear(DpsGptCopy *copy)
@@ -58,9 +51,8 @@ dps_gpt_free(DpsGpt *gpt)
 	g_free(gpt);
 }
 
-/* Returns: (transfer full) (nullable): @count sectors, %NULL when they cannot be read */
-static uint8_t *
-read_sectors(const Medium *medium, uint64_t lba, size_t count, GError **error)
+uint8_t *
+dps_gpt_read_sectors(const DpsGptMedium *medium, uint64_t lba, size_t count, GError **error)
 {
 	g_autofree uint8_t *bytes = NULL;
 
@@ -78,14 +70,14 @@ read_sectors(const Medium *medium, uint64_t lba, size_t count, GError **error)
 }
 
 static size_t
-sectors_of(const Medium *medium, size_t size)
+sectors_of(const DpsGptMedium *medium, size_t size)
 {
 	return (size + medium->sector_size - 1) / medium->sector_size;
 }
 
 /* Each rule with its reason; the first that is broken is the answer, NULL when none is. */
 static char *
-find_header_problem(const Medium *medium, const DpsGptCopy *copy)
+find_header_problem(const DpsGptMedium *medium, const DpsGptCopy *copy)
 {
 	g_autofree uint8_t *blank = NULL;
 	uint32_t n = copy->n_entries, size = copy->entry_size;
@@ -133,14 +125,14 @@ find_header_problem(const Medium *medium, const DpsGptCopy *copy)
 
 /* Fills in what it can; the medium's refusal is a problem of this copy, not the end. */
 static void
-read_copy(const Medium *medium, uint64_t header_lba, DpsGptCopy *copy, GError **io_error)
+read_copy(const DpsGptMedium *medium, uint64_t header_lba, DpsGptCopy *copy, GError **io_error)
 {
 	g_autoptr(GError) error = NULL;
 	const uint8_t *h;
 	size_t size;
 
 	*copy = (DpsGptCopy){ .header_lba = header_lba };
-	copy->header = read_sectors(medium, header_lba, 1, &error);
+	copy->header = dps_gpt_read_sectors(medium, header_lba, 1, &error);
 	if (!copy->header) {
 		copy->problem = g_strdup(error->message);
 		copy->unreadable = error->code != DPS_ERROR_CORRUPT;
@@ -171,7 +163,8 @@ read_copy(const Medium *medium, uint64_t header_lba, DpsGptCopy *copy, GError **
 	copy->header_good = TRUE;
 
 	size = (size_t)copy->n_entries * copy->entry_size;
-	copy->entries = read_sectors(medium, copy->entries_lba, sectors_of(medium, size), &error);
+	copy->entries =
+		dps_gpt_read_sectors(medium, copy->entries_lba, sectors_of(medium, size), &error);
 	if (!copy->entries) {
 		copy->problem = g_strdup(error->message);
 		copy->unreadable = error->code != DPS_ERROR_CORRUPT;
@@ -193,7 +186,7 @@ read_copy(const Medium *medium, uint64_t header_lba, DpsGptCopy *copy, GError **
  * this.  Source: Linux, block/partitions/efi.c, find_valid_gpt().
  */
 static void
-read_backup(const Medium *medium, DpsGpt *gpt, GError **io_error)
+read_backup(const DpsGptMedium *medium, DpsGpt *gpt, GError **io_error)
 {
 	uint64_t last = medium->n_sectors - 1;
 	uint64_t named = gpt->primary.header_good ? gpt->primary.alternate_lba : last;
@@ -298,100 +291,6 @@ read_entries(DpsGpt *gpt)
 	note_overlaps(gpt->entries);
 }
 
-/* Where the primary header points tells how far a header flip got, or that somebody moved it. */
-static void
-find_primary_place(DpsGpt *gpt, uint64_t array_sectors)
-{
-	const DpsGptCopy *primary = &gpt->primary;
-	DpsGptPlace *place = &gpt->primary_place;
-
-	place->header_lba = 1;
-	place->entries_lba = DPS_GPT_HOME_LBA;
-	if (DPS_GPT_HOME_LBA + array_sectors > gpt->current->first_usable_lba) {
-		place->problem =
-			g_strdup_printf("its entries do not fit between sector 2 and the first "
-					"usable sector, %" PRIu64,
-					gpt->current->first_usable_lba);
-		return;
-	}
-	if (!primary->header_good || primary->entries_lba == DPS_GPT_HOME_LBA)
-		return;
-
-	/* A header flip points at the backup's array, which is not over the place at home. */
-	if (primary->entries_lba + array_sectors <= primary->first_usable_lba ||
-	    primary->entries_lba < DPS_GPT_HOME_LBA + array_sectors) {
-		place->problem = g_strdup_printf("its entries are at sector %" PRIu64
-						 ", not at 2: somebody moved them on purpose",
-						 primary->entries_lba);
-		return;
-	}
-	if (!primary->good)
-		return;
-
-	if (gpt->backup.good ? primary->entries_lba == gpt->backup.entries_lba
-			     : primary->entries_lba > primary->last_usable_lba)
-		gpt->state = DPS_GPT_FLIPPED;
-	else
-		gpt->state = DPS_GPT_FLIPPED_GROWN;
-}
-
-static gboolean
-backup_array_fits(const DpsGpt *gpt, uint64_t header_lba, uint64_t lba, uint64_t array_sectors)
-{
-	return lba > gpt->current->last_usable_lba && lba < gpt->n_sectors &&
-	       array_sectors <= gpt->n_sectors - lba &&
-	       (header_lba < lba || header_lba >= lba + array_sectors);
-}
-
-static void
-find_backup_place(DpsGpt *gpt, uint64_t array_sectors)
-{
-	DpsGptPlace *place = &gpt->backup_place;
-
-	place->header_lba = gpt->backup.good ? gpt->backup.header_lba : gpt->primary.alternate_lba;
-	if (place->header_lba >= gpt->n_sectors) {
-		place->problem = g_strdup_printf("it belongs in sector %" PRIu64
-						 ", and the disk has %" PRIu64,
-						 place->header_lba, gpt->n_sectors);
-		return;
-	}
-	if (place->header_lba <= gpt->current->last_usable_lba) {
-		place->problem = g_strdup_printf("it belongs in sector %" PRIu64
-						 ", inside of the usable area",
-						 place->header_lba);
-		return;
-	}
-
-	/* Where it was, or right before its header, where every tool puts it. */
-	place->entries_lba = gpt->backup.header_good ? gpt->backup.entries_lba : 0;
-	if (backup_array_fits(gpt, place->header_lba, place->entries_lba, array_sectors))
-		return;
-	place->entries_lba = place->header_lba - MIN(array_sectors, place->header_lba);
-	if (!backup_array_fits(gpt, place->header_lba, place->entries_lba, array_sectors))
-		place->problem =
-			g_strdup("there is no room for its entries behind the usable area");
-}
-
-static void
-read_place(const Medium *medium, uint64_t array_sectors, DpsGptPlace *place)
-{
-	g_autoptr(GError) error = NULL;
-
-	if (place->problem)
-		return;
-
-	place->header = read_sectors(medium, place->header_lba, 1, &error);
-	if (place->header)
-		place->entries =
-			read_sectors(medium, place->entries_lba, (size_t)array_sectors, &error);
-	if (place->entries)
-		return;
-
-	g_clear_pointer(&place->header, g_free);
-	place->problem = g_strdup(error->message);
-	place->unreadable = error->code != DPS_ERROR_CORRUPT;
-}
-
 static gboolean
 contents_equal(const DpsGptCopy *a, const DpsGptCopy *b)
 {
@@ -406,7 +305,7 @@ contents_equal(const DpsGptCopy *a, const DpsGptCopy *b)
 static DpsGpt *
 read_at(const DpsRegion *disk, uint32_t sector_size, GError **io_error)
 {
-	const Medium medium = {
+	const DpsGptMedium medium = {
 		.disk = disk,
 		.sector_size = sector_size,
 		.n_sectors = disk->size / sector_size,
@@ -424,15 +323,9 @@ read_at(const DpsRegion *disk, uint32_t sector_size, GError **io_error)
 	read_copy(&medium, 1, &gpt->primary, io_error);
 	read_backup(&medium, gpt, io_error);
 	if (gpt->primary.good || gpt->backup.good) {
-		size_t array_sectors;
-
 		gpt->current = gpt->primary.good ? &gpt->primary : &gpt->backup;
-		array_sectors = gpt->current->entries_size / sector_size;
 		read_entries(gpt);
-		find_primary_place(gpt, array_sectors);
-		find_backup_place(gpt, array_sectors);
-		read_place(&medium, array_sectors, &gpt->primary_place);
-		read_place(&medium, array_sectors, &gpt->backup_place);
+		dps_gpt_read_places(&medium, gpt);
 	}
 	gpt->copies_differ = gpt->primary.good && gpt->backup.good &&
 			     !contents_equal(&gpt->primary, &gpt->backup);
