@@ -21,6 +21,10 @@
  * little-endian.
  */
 static const char signature[16] = "dps-journal 1\n";
+/* In its place: all was done, or taken back, and there is nothing to finish. */
+static const char done_signature[16] = "dps-journal 0\n";
+/* What the signature of every version begins with. */
+#define KIND "dps-journal "
 enum {
 	HEADER_SUM = 16,
 	HEADER_COUNT = 20,
@@ -88,26 +92,65 @@ find_place(DpsMedium *medium, Place *out, GError **error)
 	return TRUE;
 }
 
-static gboolean
-flush_directory(const Place *place, GError **error)
+/* Removing */
+
+typedef enum { NO_JOURNAL, DONE, PENDING } State;
+
+/* What cannot be looked into may be pending: a confined reader sees names alone. */
+static State
+get_state(const Place *place)
 {
-	if (!dps_fd_flush(place->dir))
-		return dps_throw_errno(error, errno, "%s: flush of its directory", place->path);
-	return TRUE;
+	g_auto(DpsFd) fd = -1;
+	char start[sizeof(signature)] = "";
+
+	if (faccessat(place->dir, place->name, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return NO_JOURNAL;
+	fd = openat(place->dir, place->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0 || TEMP_FAILURE_RETRY(pread(fd, start, sizeof(start), 0)) != sizeof(start))
+		return PENDING;
+	return memcmp(start, done_signature, sizeof(start)) == 0 ? DONE : PENDING;
 }
 
+/*
+ * Says so in the file itself, for its name may come back: when the flush of the directory fails and
+ * the power is cut, the next run would do again what was undone since.  Before the name is taken
+ * away, because btrfs flushes nothing of a file without one (Linux, btrfs_log_inode_parent()).  Who
+ * may write to the directory can have put another file there: in one that has other names, or is no
+ * journal, nothing is written.
+ */
+static gboolean
+mark_done(const Place *place)
+{
+	g_auto(DpsFd) fd =
+		openat(place->dir, place->name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	char start[sizeof(signature)] = "";
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1 ||
+	    TEMP_FAILURE_RETRY(pread(fd, start, sizeof(start), 0)) != sizeof(start) ||
+	    (memcmp(start, signature, sizeof(start)) != 0 &&
+	     memcmp(start, done_signature, sizeof(start)) != 0))
+		return FALSE;
+	return TEMP_FAILURE_RETRY(pwrite(fd, done_signature, sizeof(done_signature), 0)) ==
+		       sizeof(done_signature) &&
+	       dps_fd_flush(fd);
+}
+
+/* One that is marked is gone, whatever becomes of its name: the next run takes that away. */
 static gboolean
 remove_journal(const Place *place, GError **error)
 {
-	if (unlinkat(place->dir, place->name, 0) < 0)
-		return dps_throw_errno(error, errno, "%s: remove", place->path);
-	return flush_directory(place, error);
-}
+	gboolean is_marked = mark_done(place);
 
-static gboolean
-is_there(const Place *place)
-{
-	return faccessat(place->dir, place->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+	if (unlinkat(place->dir, place->name, 0) < 0)
+		return is_marked || dps_throw_errno(error, errno, "%s: remove", place->path);
+	if (!dps_fd_flush(place->dir))
+		return is_marked ||
+		       dps_throw_errno(error, errno,
+				       "%s: was removed, and may be there again when the power is "
+				       "cut: flush of its directory",
+				       place->path);
+	return TRUE;
 }
 
 /* Writing */
@@ -158,6 +201,9 @@ serialize(uint64_t start, GPtrArray *edits)
 static gboolean
 create_journal(const Place *place, const GByteArray *bytes, GError **error)
 {
+	/* An older one that nobody needs, of which the name could not be taken away. */
+	if (get_state(place) == DONE)
+		unlinkat(place->dir, place->name, 0);
 	if (dps_save_new_file(place->dir, place->name, bytes->data, bytes->len, error))
 		return TRUE;
 	dps_prefix_error(error, "%s: ", place->path);
@@ -201,7 +247,7 @@ dps_journal_write_edits(DpsMedium *medium, uint64_t start, GPtrArray *edits, gbo
 	if ((done == 0 && g_error_matches(local, DPS_ERROR, DPS_ERROR_CHANGED)) ||
 	    dps_medium_put_back(medium, start, edits, done, &put_back_error))
 		/* Removed, and the flush of that failed: nobody finishes what is not there. */
-		*is_left = !remove_journal(&place, NULL) && is_there(&place);
+		*is_left = !remove_journal(&place, NULL) && get_state(&place) == PENDING;
 	else
 		dps_prefix_error(&local,
 				 "%s: what was written could not be put back at once (%s): ",
@@ -249,6 +295,12 @@ read_whole(int fd, const Place *place, uint64_t size, GError **error)
 			return NULL;
 		}
 	}
+	if (bytes && memcmp(bytes, KIND, strlen(KIND)) == 0 &&
+	    memcmp(bytes, signature, sizeof(signature)) != 0)
+		return dps_throw_null(error, DPS_ERROR_UNSUPPORTED,
+				      "%s: a journal of another version of libdps, which alone can "
+				      "finish it: run `dps-tag apply` of that version first",
+				      place->path);
 	if (!bytes || memcmp(bytes, signature, sizeof(signature)) != 0 ||
 	    dps_load_le64(bytes + HEADER_FILE_SIZE) != size ||
 	    dps_load_le32(bytes + HEADER_SUM) != (uint32_t)~dps_crc32c_feed(UINT32_MAX,
@@ -303,9 +355,10 @@ is_a_byte_written_twice(GPtrArray *edits)
 	return FALSE;
 }
 
+/* @is_begun: whether any byte is another than before the first edit */
 static gboolean
 parse_edits(DpsMedium *medium, const Place *place, const uint8_t *bytes, size_t size,
-	    GPtrArray *edits, GError **error)
+	    GPtrArray *edits, gboolean *is_begun, GError **error)
 {
 	DpsRegion region = dps_medium_get_region(medium);
 	uint32_t n = dps_load_le32(bytes + HEADER_COUNT);
@@ -338,6 +391,7 @@ parse_edits(DpsMedium *medium, const Place *place, const uint8_t *bytes, size_t 
 				"%s: the image was changed after this journal was written: "
 				"when the image is good, remove the journal",
 				place->path);
+		*is_begun |= memcmp(now, old_bytes, length) != 0;
 		g_ptr_array_add(edits, dps_edit_new(offset, now, new_bytes, length, "journal"));
 	}
 	if (edits->len != n || at != size || is_a_byte_written_twice(edits))
@@ -352,9 +406,9 @@ dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error)
 	g_auto(Place) place = { .dir = -1 };
 	g_autoptr(GPtrArray) edits = dps_edit_list_new();
 	g_autofree uint8_t *bytes = NULL;
+	g_auto(DpsFd) fd = -1;
+	gboolean is_begun = FALSE;
 	struct stat st;
-	gboolean ok;
-	int fd;
 
 	if (finished)
 		*finished = FALSE;
@@ -368,12 +422,18 @@ dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error)
 	if (fd < 0)
 		return dps_throw_errno(error, errno, "%s: open", place.path);
 
-	ok = check_owner(medium, &place, fd, &st, error);
-	if (ok)
-		bytes = read_whole(fd, &place, (uint64_t)st.st_size, error);
-	close(fd);
-	if (!bytes || !parse_edits(medium, &place, bytes, (size_t)st.st_size, edits, error) ||
-	    !dps_medium_write_edits(medium, 0, edits, NULL, error) ||
+	if (!check_owner(medium, &place, fd, &st, error))
+		return FALSE;
+	if (get_state(&place) == DONE)
+		return remove_journal(&place, error);
+	bytes = read_whole(fd, &place, (uint64_t)st.st_size, error);
+	if (!bytes ||
+	    !parse_edits(medium, &place, bytes, (size_t)st.st_size, edits, &is_begun, error))
+		return FALSE;
+	/* What was not begun need not be finished: another image may have been put in its place. */
+	if (!is_begun)
+		return remove_journal(&place, error);
+	if (!dps_medium_write_edits(medium, 0, edits, NULL, error) ||
 	    !remove_journal(&place, error))
 		return FALSE;
 	if (finished)
@@ -396,5 +456,5 @@ dps_journal_is_pending(DpsMedium *medium)
 	g_auto(Place) place = { .dir = -1 };
 
 	return !dps_medium_is_device(medium) && find_place(medium, &place, NULL) &&
-	       is_there(&place);
+	       get_state(&place) == PENDING;
 }

@@ -5,8 +5,9 @@
 
 /*
  * The file IMAGE.dps-journal beside an image: edits that would lose a file system if they were cut
- * off in the middle.  It is whole and flushed before the first of them is written, and removed when
- * all are; while it is there, whoever opens the image to write finishes them first.
+ * off in the middle.  It is whole and flushed before the first of them is written; when all are, it
+ * is marked as done, in place and flushed, and removed.  While one is there that is not done,
+ * whoever opens the image to write finishes first what was begun.
  *
  * A block device has no place beside it: edits that need this are refused there.
  */
@@ -41,14 +42,16 @@ gboolean dps_journal_remove(DpsMedium *medium, GError **error);
  * @finished: (out) (optional): whether there was something to finish
  * @error: %DPS_ERROR_CHANGED: the image has been changed by somebody else since;
  * %DPS_ERROR_REFUSED: the file is somebody else's; %DPS_ERROR_CORRUPT: it is no journal, or was
- * damaged; %DPS_ERROR_IO
+ * damaged; %DPS_ERROR_UNSUPPORTED: another version of libdps wrote it; %DPS_ERROR_IO
  *
  * Writes what a run that was cut off left to write, and removes the journal.  While a journal is
- * being made it has no name, so that none that is there was cut off itself.
+ * being made it has no name, so that none that is there was cut off itself.  One that is done, or
+ * of which nothing was written yet, is removed only.
  *
  * Returns: %TRUE when there is no journal (any more)
  */
 gboolean dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error);
 
-/* Whether there is a journal: for those who only read, and may find what was cut off. */
+/* Whether there is a journal, and not done: for those who only read, and may find what was cut off.
+ */
 gboolean dps_journal_is_pending(DpsMedium *medium);

@@ -9,8 +9,10 @@ lies beside the image the file system may be torn, but no table leads to it.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import commands
@@ -19,7 +21,7 @@ import gpt
 import makedisk
 import pytest
 import replay
-from commands import NEW, OLD, Disk
+from commands import NEW, OLD, Disk, btrfs_image
 from makedisk import digest
 
 pytestmark = pytest.mark.skipif(
@@ -38,13 +40,20 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
     return commands.make(tmp_path / "work", shape, sector)
 
 
+@pytest.fixture
+def quick() -> Iterator[Path]:
+    with faults.quick_directory() as directory:
+        yield directory
+
+
 def has_journal(disk: Disk) -> bool:
-    """One that was completed; before that nothing of what it is about has been written."""
+    """One that was completed, and is not done; before and behind that the file system is whole."""
     try:
         data = disk.journal.read_bytes()
     except FileNotFoundError:
         return False
-    return len(data) > 32 and int.from_bytes(data[24:32], "little") == len(data)
+    is_whole = len(data) > 32 and int.from_bytes(data[24:32], "little") == len(data)
+    return is_whole and data.startswith(b"dps-journal 1\n")
 
 
 def table_of(data: bytes, sectors: list[int], disk: Disk) -> bytes:
@@ -135,7 +144,8 @@ def test_apply(disk: Disk, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert commands.by_us(disk) == (NEW, disk.target)
     # What was, is on the medium before anything else is written.
-    kinds = [(s.kind, "disk" if s.path == str(disk.path) else "other") for s in steps]
+    places = {str(disk.path): "disk", str(disk.journal): "journal"}
+    kinds = [(s.kind, places.get(s.path, "other")) for s in steps]
     first = kinds.index(("write", "disk"))
     assert ("flush-dir", "other") in kinds[:first] and ("write", "other") not in kinds[first:]
     # One write, one flush.
@@ -252,3 +262,54 @@ def test_forced_apply_that_was_cut_off(tmp_path: Path, bad: str, sector: int) ->
     assert done.returncode == 0, done.stderr
     nexts = {"apply": words, "undo": commands.undo_words(disk)}
     check_the_next(disk, steps, before, nexts, {})
+
+
+def test_a_journal_that_comes_back(quick: Path) -> None:
+    """
+    Its directory could not be flushed, and the power is cut later: its name is there again, at each
+    point of an undo, and behind a change by others.  Nothing is done that it once asked for.
+    """
+    if commands.why_not("journal"):
+        pytest.skip(f"SKIP: {commands.why_not('journal')}")
+    disk = commands.make(quick / "work", "journal", 512)
+    fresh = commands.copy(disk, quick / "fresh")
+    words = commands.apply_words(disk)
+    done, steps = replay.record(words, commands.SHIM, disk.path.parent)
+    assert done.returncode == 0, done.stderr
+    is_removal = [s.kind == "unlink" and s.path == str(disk.journal) for s in steps]
+    unlink = is_removal.index(True)
+    nth = sum(s.kind in ("flush", "flush-dir") for s in steps[:unlink]) + 1
+    commands.copy(fresh, disk.path.parent)
+    done, steps = replay.record(words, commands.SHIM, disk.path.parent, f"flush:{nth}:{errno.EIO}")
+    assert done.returncode == 0, done.stderr
+    assert [s.path for s in steps if s.kind == "fault"] == [str(disk.path.parent)]
+    assert commands.by_us(disk) == (NEW, disk.target)
+    backup = disk.backup.read_bytes()
+    # What was flushed before its name went.
+    files: replay.Files = {}
+    for step in steps[:unlink]:
+        files = replay.apply(files, step)
+    came_back = files[str(disk.journal)]
+    assert len(came_back) > 4096 and came_back.startswith(b"dps-journal")
+
+    behind = commands.copy(disk, quick / "behind")
+    disk.backup.write_bytes(backup)
+    done, steps = replay.record(commands.undo_words(disk), commands.SHIM, disk.path.parent)
+    assert done.returncode == 0, done.stderr
+    lost = replay.Step("unlink", str(disk.journal), 0, b"")
+    files = {str(disk.backup): backup, str(disk.journal): came_back}
+    assert check_points(disk, behind.path, [lost, *steps], files, commands.undo_words(disk)) >= 10
+
+    for words, wanted in ((commands.undo_words(disk), (OLD, 5)), (words, (NEW, disk.target))):
+        commands.copy(behind, disk.path.parent)
+        start = gpt.kernel(disk.path.read_bytes(), disk.sector)[2].first
+        with btrfs_image.mounted(disk.path, quick / "mnt", f"offset={start * 512}") as top:
+            btrfs_image.run("btrfs", "subvolume", "set-default", "5", top)
+        if wanted == (OLD, 5):
+            disk.backup.write_bytes(backup)
+        disk.journal.write_bytes(came_back)
+        disk.journal.chmod(0o600)
+        done = commands.run(*words)
+        assert done.returncode == 0, done.stderr
+        assert commands.by_us(disk) == wanted
+        assert not disk.journal.exists()

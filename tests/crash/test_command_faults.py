@@ -182,7 +182,7 @@ def test_signals(
             assert got.status == -number, where
             if number != signal.SIGKILL:
                 assert got.state in ("old", "new"), where
-                assert not bench.journal.exists(), where
+                assert not bench.has_journal(), where
                 if got.state == "new" and call == "change":
                     assert "interrupted" in got.text, where
             if got.state != "new":

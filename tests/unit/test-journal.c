@@ -96,7 +96,7 @@ test_finish(Fixture *self, gconstpointer data)
 	sum_journal(journal);
 	for (size_t cut = 0; cut <= 2 * EDIT_SIZE; cut += 512) {
 		g_autoptr(GError) error = NULL;
-		gboolean finished = FALSE;
+		gboolean finished = cut == 0;
 
 		put_image(self, FIRST, 'a', EDIT_SIZE);
 		put_image(self, SECOND, 'a', EDIT_SIZE);
@@ -107,9 +107,99 @@ test_finish(Fixture *self, gconstpointer data)
 		g_assert_true(dps_journal_is_pending(self->medium));
 		g_assert_true(dps_journal_finish(self->medium, &finished, &error));
 		g_assert_no_error(error);
-		g_assert_true(finished);
-		assert_image(self, 'b', 'b');
-		g_assert_false(dps_journal_is_pending(self->medium));
+		/* What nobody began is not done: it may be of what the image was before a copy. */
+		g_assert_cmpint(finished, ==, cut > 0);
+		assert_image(self, cut > 0 ? 'b' : 'a', cut > 0 ? 'b' : 'a');
+		g_assert_false(g_file_test(self->journal, G_FILE_TEST_EXISTS));
+	}
+}
+
+/*
+ * Its removal was not flushed and the power was cut: its name is there again, and the image has
+ * been anything since, half of old and new as after an undo, too.
+ */
+static void
+test_comes_back(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		const char *start;
+		guint32 size; /* of the file; 0: as it was */
+		gint code;    /* 0: removed, and nothing written */
+	} rows[] = {
+		{ "dps-journal 0\n", 0, 0 },
+		{ "dps-journal 0\n", 16, 0 },
+		{ "dps-journal 0\n", 15, DPS_ERROR_CORRUPT },
+		{ "dps-journal 2\n", 0, DPS_ERROR_UNSUPPORTED },
+		{ "dps-journal 01\n", 0, DPS_ERROR_UNSUPPORTED },
+		{ "dps-journal 2\n", 31, DPS_ERROR_CORRUPT },
+		{ "dps_journal 0\n", 0, DPS_ERROR_CORRUPT },
+	};
+
+	put_image(self, FIRST, 'b', EDIT_SIZE);
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GByteArray) journal = make_journal();
+		g_autoptr(GError) error = NULL;
+		gboolean finished = TRUE;
+
+		g_test_message("%s %u", rows[i].start, rows[i].size);
+		sum_journal(journal);
+		memset(journal->data, 0, 16);
+		memcpy(journal->data, rows[i].start, strlen(rows[i].start));
+		put_journal(self, journal, rows[i].size ? rows[i].size : journal->len);
+		g_assert_cmpint(dps_journal_is_pending(self->medium), ==, rows[i].code != 0);
+		g_assert_cmpint(dps_journal_finish(self->medium, &finished, &error), ==,
+				rows[i].code == 0);
+		if (rows[i].code)
+			g_assert_error(error, DPS_ERROR, rows[i].code);
+		g_assert_cmpint(g_file_test(self->journal, G_FILE_TEST_EXISTS), ==,
+				rows[i].code != 0);
+		g_assert_false(finished);
+		assert_image(self, 'b', 'a');
+	}
+}
+
+/* One that is done is in nobody's way, also when it could not be removed. */
+static void
+test_done_is_in_no_way(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(GError) error = NULL;
+
+	journal->data[12] = '0';
+	put_journal(self, journal, journal->len);
+	g_assert_true(dps_journal_write_edits(self->medium, 0, edits, NULL, &error));
+	g_assert_no_error(error);
+	assert_image(self, 'b', 'b');
+	g_assert_false(g_file_test(self->journal, G_FILE_TEST_EXISTS));
+}
+
+/* Somebody put another's file in the place: a name is taken away, and nothing is written to it. */
+static void
+test_mark_nobody_elses(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+	g_autofree char *elsewhere = g_build_filename(self->dir, "elsewhere", NULL);
+
+	for (guint i = 0; i < 3; i++) {
+		g_autoptr(GError) error = NULL;
+		g_autofree char *bytes = NULL;
+
+		put_journal(self, journal, i == 0 ? 15 : journal->len);
+		if (i == 1)
+			g_assert_cmpint(link(self->journal, elsewhere), ==, 0);
+		else
+			g_assert_cmpint(g_rename(self->journal, elsewhere), ==, 0);
+		if (i == 0)
+			g_assert_cmpint(link(elsewhere, self->journal), ==, 0);
+		if (i == 2)
+			g_assert_cmpint(symlink(elsewhere, self->journal), ==, 0);
+		g_assert_true(dps_journal_remove(self->medium, &error));
+		g_assert_no_error(error);
+		g_assert_true(g_file_get_contents(elsewhere, &bytes, NULL, NULL));
+		g_assert_true(g_str_has_prefix(bytes, "dps-journal 1\n"));
+		g_assert_false(g_file_test(self->journal, G_FILE_TEST_EXISTS));
+		g_unlink(elsewhere);
 	}
 }
 
@@ -187,6 +277,7 @@ test_as_many_as_can_be(Fixture *self, gconstpointer data)
 
 	append_edits_up_to(journal, 16);
 	sum_journal(journal);
+	put_image(self, FIRST, 'b', 512);
 	put_journal(self, journal, journal->len);
 	g_assert_true(dps_journal_finish(self->medium, &finished, &error));
 	g_assert_no_error(error);
@@ -343,6 +434,7 @@ test_link_to_image(Fixture *self, gconstpointer data)
 
 	sum_journal(journal);
 	put_journal(self, journal, journal->len);
+	put_image(self, FIRST, 'b', 512);
 	g_assert_cmpint(symlink(self->image, link), ==, 0);
 	medium = dps_medium_open(link, DPS_OPEN_WRITABLE | DPS_OPEN_NO_LOCK, NULL);
 	g_assert_true(dps_journal_is_pending(medium));
@@ -438,24 +530,44 @@ test_each_call_of_finishing(Fixture *self, gconstpointer data)
 static void
 test_remove(Fixture *self, gconstpointer data)
 {
+	static const struct {
+		const char *calls[2]; /* that fail */
+		gboolean good, is_pending;
+	} rows[] = {
+		/* either the mark or the removal is on the medium */
+		{ { "unlink" }, TRUE, FALSE },
+		{ { "flush /" }, TRUE, FALSE },
+		{ { "open image.dps-journal" }, TRUE, FALSE },
+		{ { "fstat image.dps-journal" }, TRUE, FALSE },
+		{ { "read image.dps-journal" }, TRUE, FALSE },
+		{ { "write image.dps-journal" }, TRUE, FALSE },
+		{ { "flush image.dps-journal" }, TRUE, FALSE },
+		/* neither */
+		{ { "write image.dps-journal", "unlink" }, FALSE, TRUE },
+		{ { "write image.dps-journal", "flush /" }, FALSE, FALSE },
+		{ { "flush image.dps-journal", "unlink" }, FALSE, FALSE },
+		{ { "flush image.dps-journal", "flush /" }, FALSE, FALSE },
+	};
 	g_autoptr(GByteArray) journal = make_journal();
 	g_autoptr(GError) error = NULL;
 
 	g_assert_true(dps_journal_remove(self->medium, &error)); /* none is there */
 	g_assert_no_error(error);
-	sum_journal(journal);
-	put_journal(self, journal, journal->len);
-	fault_set("unlink", 1, EACCES);
-	g_assert_false(dps_journal_remove(self->medium, &error));
-	g_assert_true(fault_clear());
-	g_assert_error(error, DPS_ERROR, DPS_ERROR_PERMISSION);
-	g_clear_error(&error);
-	g_assert_true(dps_journal_is_pending(self->medium));
-	fault_set("flush /", 1, EIO);
-	g_assert_false(dps_journal_remove(self->medium, &error));
-	g_assert_true(fault_clear());
-	g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
-	g_clear_error(&error);
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_test_message("%u", i);
+		g_unlink(self->journal);
+		put_journal(self, journal, journal->len);
+		for (guint j = 0; j < 2 && rows[i].calls[j]; j++)
+			fault_set(rows[i].calls[j], 1, EIO);
+		g_assert_cmpint(dps_journal_remove(self->medium, &error), ==, rows[i].good);
+		g_assert_true(fault_clear());
+		if (!rows[i].good)
+			g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+		g_clear_error(&error);
+		/* A flush that failed leaves the mark in the cache, and the name is gone by then.
+		 */
+		g_assert_cmpint(dps_journal_is_pending(self->medium), ==, rows[i].is_pending);
+	}
 
 	put_journal(self, journal, journal->len);
 	g_assert_true(dps_journal_remove(self->medium, &error));
@@ -524,6 +636,9 @@ main(int argc, char **argv)
 		{ "/journal/place-taken", test_place_taken },
 		{ "/journal/image-changed-before", test_image_changed_before },
 		{ "/journal/finish", test_finish },
+		{ "/journal/comes-back", test_comes_back },
+		{ "/journal/done-is-in-no-way", test_done_is_in_no_way },
+		{ "/journal/mark-nobody-elses", test_mark_nobody_elses },
 		{ "/journal/half", test_half_a_journal },
 		{ "/journal/damaged", test_damaged_journal },
 		{ "/journal/as-many-as-can-be", test_as_many_as_can_be },
