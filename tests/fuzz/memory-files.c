@@ -14,8 +14,9 @@ fuzz_texts_split(FuzzTexts *self, const char *const *paths, const uint8_t *data,
 
 		self->texts[i].bytes = data;
 		self->texts[i].size = length;
-		data = end ? end + 1 : data + size;
-		size -= end ? length + 1 : length;
+		/* Behind the last text all others are empty; of no input there is no address. */
+		data = end ? end + 1 : data;
+		size = end ? size - length - 1 : 0;
 	}
 }
 
