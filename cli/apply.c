@@ -37,10 +37,10 @@ apply_whole(Screen *screen, DpsPlan *plan, const char *backup, GError **error)
 		is_interrupted |= will_end(ending_signals[i], &pending, &before);
 
 	if (is_interrupted && ok) {
-		const char *kept = dps_plan_get_backup(plan);
+		g_autofree char *undo = dps_plan_get_backup(plan) ? report_undo(plan) : NULL;
 		g_autofree char *message =
 			g_strdup_printf("interrupted: all changes were finished first%s%s",
-					kept ? ": dps-tag undo " : "", kept ? kept : "");
+					undo ? ": " : "", undo ? undo : "");
 
 		screen_complain(screen, message);
 	} else if (is_interrupted && error && *error) {

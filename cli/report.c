@@ -297,13 +297,46 @@ report_plan(Screen *screen, const Target *target, DpsPlan *plan)
 	report_findings(screen, findings);
 }
 
+/* Ready to be pasted into a shell; plain names stay plain, and none is taken for an option. */
+static char *
+quote(const char *path)
+{
+	g_autofree char *name =
+		g_str_has_prefix(path, "-") ? g_strconcat("./", path, NULL) : g_strdup(path);
+
+	return strspn(name, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "/._-+:@%") == strlen(name)
+		       ? g_steal_pointer(&name)
+		       : g_shell_quote(name);
+}
+
+/* A backup that an earlier run left is kept, and the disk may have had another name then. */
+static gboolean
+is_where_backup_says(DpsPlan *plan)
+{
+	g_autoptr(DpsBackup) backup = dps_backup_open(dps_plan_get_backup(plan), NULL);
+	const char *disk = dps_disk_get_path(dps_plan_get_disk(plan));
+	g_autofree char *now = g_canonicalize_filename(disk, NULL);
+
+	return backup && strcmp(dps_backup_get_disk_path(backup), now) == 0;
+}
+
+char *
+report_undo(DpsPlan *plan)
+{
+	g_autofree char *backup = quote(dps_plan_get_backup(plan));
+	g_autofree char *disk = quote(dps_disk_get_path(dps_plan_get_disk(plan)));
+
+	if (is_where_backup_says(plan))
+		return g_strconcat("dps-tag undo ", backup, NULL);
+	return g_strconcat("dps-tag undo ", backup, " ", disk, NULL);
+}
+
 void
 report_applied(Screen *screen, DpsPlan *plan)
 {
 	GPtrArray *changes = dps_plan_get_changes(plan);
-	const char *backup = dps_plan_get_backup(plan);
 	g_autofree char *path = NULL;
-	g_autofree char *quoted = NULL;
+	g_autofree char *undo = NULL;
 
 	if (screen->is_quiet || !dps_plan_get_applied(plan))
 		return;
@@ -311,17 +344,13 @@ report_applied(Screen *screen, DpsPlan *plan)
 	path = screen_say(screen, dps_disk_get_path(dps_plan_get_disk(plan)));
 	screen_print(screen, "\nWritten and read back: %u %s to %s.\n", changes->len,
 		     changes->len == 1 ? "change" : "changes", path);
-	if (!backup)
+	if (!dps_plan_get_backup(plan))
 		return;
 
-	/* Ready to be pasted into a shell; plain names stay plain. */
-	quoted =
-		strspn(backup, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS "/._-+:@%") == strlen(backup)
-			? g_strdup(backup)
-			: g_shell_quote(backup);
+	undo = report_undo(plan);
 	g_free(path);
-	path = screen_say(screen, quoted);
-	screen_print(screen, "What was is kept; this puts it back:\n  dps-tag undo %s\n", path);
+	path = screen_say(screen, undo);
+	screen_print(screen, "What was is kept; this puts it back:\n  %s\n", path);
 }
 
 static gboolean

@@ -18,6 +18,10 @@ void report_check(Screen *screen, const Facts *disk);
  * beside. */
 void report_plan(Screen *screen, const Target *target, DpsPlan *plan);
 
+/* (transfer full): what to paste into a shell to put it back; the plan was applied, and has a
+ * backup */
+char *report_undo(DpsPlan *plan);
+
 /* What was done: what was written, where the backup is, how to undo it. */
 void report_applied(Screen *screen, DpsPlan *plan);
 

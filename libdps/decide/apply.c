@@ -4,6 +4,7 @@
 #include "decide/default-subvolume.h"
 #include "decide/finding.h"
 #include "ground/error.h"
+#include "ground/text.h"
 #include "target/journal.h"
 #include "target/save-dir.h"
 #include "target/save.h"
@@ -18,6 +19,7 @@
 typedef struct {
 	int dir;	   /* -1: there is none */
 	gboolean is_older; /* an earlier run that was cut off left it: it stays */
+	gboolean is_moved; /* and the disk is elsewhere now */
 	char *parent;	   /* NULL: the caller gave the name */
 	char *name, *path;
 } BackupFile;
@@ -124,7 +126,7 @@ set_name(BackupFile *file, const char *name)
 
 /* Whether the file of that name is of a run of the same job, which a crash or a kill cut off. */
 static gboolean
-is_of_same_job(DpsPlan *plan, const BackupFile *file, const char *name)
+is_of_same_job(DpsPlan *plan, BackupFile *file, const char *name)
 {
 	g_autofree char *text = NULL;
 	g_autoptr(DpsBackup) older = NULL;
@@ -132,7 +134,10 @@ is_of_same_job(DpsPlan *plan, const BackupFile *file, const char *name)
 
 	text = dps_save_read_own_file(file->dir, name, DPS_BACKUP_MAX_SIZE, &size, NULL);
 	older = text ? dps_backup_parse(text, size, name, NULL) : NULL;
-	return older && dps_backup_is_of_same_job(older, plan);
+	if (!older || !dps_backup_is_of_same_job(older, plan))
+		return FALSE;
+	file->is_moved = !dps_disk_is_at(plan->disk, older->disk_path);
+	return TRUE;
 }
 
 /* The backup of a run that was cut off takes everything back; a second one only what is left. */
@@ -459,12 +464,24 @@ reads_as_before(DpsPlan *plan, const Progress *progress)
 		dps_medium_reads_as_before(medium, 0, plan->table_edits));
 }
 
+/* (nullable): what to type to go back to what the file has, if there is one. */
+static char *
+get_undo(DpsPlan *plan, const BackupFile *file)
+{
+	g_autofree char *name = file->path ? dps_text_quote(file->path) : NULL;
+	g_autofree char *disk = dps_text_quote(dps_disk_get_path(plan->disk));
+
+	return name ? g_strconcat("dps-tag undo ", name, file->is_moved ? " " : "",
+				  file->is_moved ? disk : "", NULL)
+		    : NULL;
+}
+
 /* Turns the error of a failed run into one that says how the disk is left. */
 static void
 recover(DpsPlan *plan, const Progress *progress, BackupFile *file, GError **error)
 {
 	g_autoptr(GError) problem = NULL;
-	g_autofree char *undo = file->path ? g_strconcat("dps-tag undo ", file->path, NULL) : NULL;
+	g_autofree char *undo = get_undo(plan, file);
 
 	if (put_back(plan, progress, &problem)) {
 		if (file->dir >= 0 && !file->is_older)

@@ -3,13 +3,13 @@
 #include "decide/default-subvolume.h"
 #include "decide/finding.h"
 #include "decide/outcome.h"
+#include "decide/hint.h"
 #include "decide/plan.h"
 #include "decide/validatefs.h"
 #include "decide/winner.h"
 #include "format/gpt-cutoff.h"
 #include "format/gpt-edit.h"
 #include "ground/error.h"
-#include "ground/text.h"
 #include "ground/types.h"
 #include "target/image.h"
 
@@ -172,8 +172,7 @@ static void
 report_left_alone(DpsPlan *plan)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(plan->disk);
-	g_autofree char *disk = dps_text_quote(dps_disk_get_path(plan->disk));
-	g_autofree char *hint = g_strdup_printf("write it anew: `sgdisk -e %s`", disk);
+	g_autofree char *hint = dps_hint_of_disk(plan->disk, "write it anew: `sgdisk -e {disk}`");
 
 	if (gpt->primary.good ? gpt->backup.unreadable : gpt->primary.unreadable) {
 		g_free(hint);

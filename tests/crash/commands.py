@@ -161,3 +161,37 @@ def by_others(disk: Disk) -> dict[str, dict[int, str]]:
 
 def why_not(shape: str) -> str | None:
     return btrfs_image.why_not() if SHAPES[shape] else None
+
+
+def copies_agree(disk: Disk) -> bool:
+    data = disk.path.read_bytes()
+    last = len(data) // disk.sector - 1
+    copies = [gpt.read_copy(data, lba, disk.sector) for lba in (1, last)]
+    return copies[0] is not None and copies[1] is not None and copies[0].entries() == copies[1].entries()
+
+
+def paste(line: str, directory: Path) -> str:
+    """Into a shell, as it was printed."""
+    tool = Path(DPS_TAG).parent
+    done = run("sh", "-c", line, cwd=directory, env={"PATH": f"{tool}:{ENV['PATH']}"})
+    assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def findings_of(words: list[str]) -> list[dict[str, str]]:
+    return json.loads(run(words[0], words[1], "--json", *words[2:]).stdout)["findings"]
+
+
+def follow_hint(findings: list[dict[str, str]], codes: tuple[str, ...], directory: Path) -> None:
+    """Types what the one finding that is meant says to type."""
+    found = [f["hint"] for f in findings if f["code"] in codes]
+    assert len(found) == 1, findings
+    first, *more = found[0].split("`")[1::2]
+    if not first.startswith("losetup"):
+        paste(first, directory)
+        return
+    loop = paste(first, directory).strip()
+    try:
+        paste(more[0].replace("LOOP", loop), directory)
+    finally:
+        run("losetup", "-d", loop)

@@ -143,7 +143,9 @@ def test_a_disk_that_breaks(
             if not got.n_faults:
                 break
             where = f"change {nth}+ {how}"
-            assert got.status == 3, f"{where}: {got.text}"
+            # A journal that is done and cannot be removed is no failure, and the last thing that can fail.
+            is_done = shape == "journal" and got.n_faults == 1
+            assert got.status == 3 or is_done, f"{where}: {got.text}"
             bench.check(got, where, may_break=True)
 
 

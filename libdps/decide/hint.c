@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "decide/hint.h"
+#include "ground/text.h"
+
+#include <string.h>
+
+/* Whether others' partitioners would take an image for what it is not: to them a file has sectors
+ * of 512 bytes, and they write a new table over the one that they do not find. */
+static gboolean
+is_image_of_large_sectors(DpsDisk *disk)
+{
+	DpsMedium *medium = dps_disk_get_medium(disk);
+	DpsRegion region = dps_medium_get_region(medium);
+	char signature[8];
+
+	if (dps_medium_is_device(medium))
+		return FALSE;
+	if (dps_disk_get_gpt(disk))
+		return dps_disk_get_sector_size(disk) == 4096;
+
+	/* Of a table that nobody gave us; UEFI 2.10, table 5-5: the header is in the second sector.
+	 */
+	return dps_region_read(&region, 4096, signature, sizeof(signature), NULL) &&
+	       memcmp(signature, "EFI PART", sizeof(signature)) == 0;
+}
+
+/* Puts a loop device in the place of the disk, in the commands of others' partitioners. */
+static void
+put_on_loop(GString *hint)
+{
+	static const char *const tools[] = { "gdisk ", "sfdisk ", "parted " };
+	g_auto(GStrv) parts = g_strsplit(hint->str, "`", -1);
+	g_autofree char *joined = NULL;
+	gboolean any = FALSE;
+
+	/* Every second part is a command. */
+	for (guint i = 0; parts[i]; i++) {
+		gboolean is_theirs = FALSE;
+
+		for (guint j = 0; i % 2 == 1 && j < G_N_ELEMENTS(tools); j++)
+			is_theirs |= strstr(parts[i], tools[j]) != NULL;
+		if (is_theirs) {
+			g_auto(GStrv) pieces = g_strsplit(parts[i], "{disk}", -1);
+
+			g_free(parts[i]);
+			parts[i] = g_strjoinv("LOOP", pieces);
+			any = TRUE;
+		}
+	}
+	if (!any)
+		return;
+
+	joined = g_strjoinv("`", parts);
+	g_string_printf(hint,
+			"attach it, for such tools take a file for a disk with sectors of 512 "
+			"bytes: `losetup --find --show --sector-size 4096 {disk}`; with the device "
+			"LOOP that this says, %s",
+			joined);
+}
+
+char *
+dps_hint_of_disk(DpsDisk *disk, const char *hint)
+{
+	GString *text = g_string_new(hint);
+	g_autofree char *path = dps_text_quote(dps_disk_get_path(disk));
+
+	if (is_image_of_large_sectors(disk))
+		put_on_loop(text);
+	g_string_replace(text, "{disk}", path, 0);
+	return g_string_free(text, FALSE);
+}
