@@ -27,11 +27,14 @@ print_table(Screen *screen, const Facts *disk)
 		const PartitionFacts *partition = g_ptr_array_index(disk->partitions, i);
 		g_autofree char *size = text_size(partition->size);
 		g_autofree char *attributes = text_attributes(partition->attributes);
+		g_autofree char *problem = NULL;
 
+		if (partition->content_problem)
+			problem = g_strconcat("unreadable: ", partition->content_problem, NULL);
 		text_table_add_format(&table, "%u", partition->number);
 		text_table_add(&table, size);
 		text_table_add(&table, text_type(partition->type_uuid));
-		text_table_add(&table, partition->content_type);
+		text_table_add(&table, problem ? problem : partition->content_type);
 		text_table_add(&table, partition->content_label);
 		text_table_add(&table, partition->label);
 		text_table_add(&table, attributes);

@@ -18,6 +18,7 @@ partition_facts_free(PartitionFacts *self)
 	g_free(self->content_type);
 	g_free(self->content_uuid);
 	g_free(self->content_label);
+	g_free(self->content_problem);
 	g_clear_pointer(&self->default_subvolume, g_ptr_array_unref);
 	g_clear_pointer(&self->subvolumes, g_ptr_array_unref);
 	g_free(self);
@@ -91,6 +92,7 @@ partition_facts_new(DpsPartition *partition)
 	self->content_type = to_text(dps_partition_get_content_type(partition));
 	self->content_uuid = to_text(dps_partition_get_content_uuid(partition));
 	self->content_label = to_text(dps_partition_get_content_label(partition));
+	self->content_problem = to_text(dps_partition_get_content_problem(partition));
 
 	self->default_subvolume =
 		g_ptr_array_new_with_free_func((GDestroyNotify)subvolume_facts_free);

@@ -20,6 +20,7 @@ typedef struct {
 	char *label;		/* NULL: none */
 	guint64 attributes;
 	char *content_type, *content_uuid, *content_label; /* NULL: none */
+	char *content_problem;	      /* why it could not be read; NULL: it could */
 	GPtrArray *default_subvolume; /* (element-type SubvolumeFacts): one, or none known */
 	GPtrArray *subvolumes;	      /* (element-type SubvolumeFacts): NULL: no btrfs to read */
 } PartitionFacts;

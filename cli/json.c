@@ -167,7 +167,9 @@ partition_object(const PartitionFacts *partition)
 	json_object_set_new(object, "attributes", string(attributes));
 	json_object_set_new(object, "flags", flags_array(partition->attributes));
 	json_object_set_new(object, "content",
-			    json_pack("{s:o, s:o, s:o}", "type", string(partition->content_type),
+			    json_pack("{s:o, s:o, s:o}", "type",
+				      string(partition->content_problem ? "unreadable"
+									: partition->content_type),
 				      "uuid", string(partition->content_uuid), "label",
 				      string(partition->content_label)));
 	json_object_set_new(object, "btrfs", btrfs_object(partition));

@@ -149,7 +149,7 @@ pass_partition(Message *self, void *one)
 	       pass_guid(self, &facts->uuid) && pass_text(self, &facts->label) &&
 	       pass_number(self, &facts->attributes, G_MAXUINT64) &&
 	       pass_text(self, &facts->content_type) && pass_text(self, &facts->content_uuid) &&
-	       pass_text(self, &facts->content_label) &&
+	       pass_text(self, &facts->content_label) && pass_text(self, &facts->content_problem) &&
 	       pass_subvolumes(self, &facts->default_subvolume) && facts->default_subvolume &&
 	       pass_subvolumes(self, &facts->subvolumes);
 }

@@ -309,10 +309,29 @@ is_set_by_kernel(const Progress *progress, const DpsChange *change)
 	return FALSE;
 }
 
+/* The numbers of those that are changed and cannot be read. */
+static GHashTable *
+list_unreadable(DpsPlan *plan)
+{
+	GHashTable *numbers = g_hash_table_new(NULL, NULL);
+
+	for (guint i = 0; i < plan->changes->len; i++) {
+		const DpsChange *change = plan->changes->pdata[i];
+		DpsPartition *partition =
+			dps_disk_get_partition_by_number(plan->disk, change->partition);
+
+		if (partition && dps_partition_is_unreadable(partition))
+			g_hash_table_add(numbers, GUINT_TO_POINTER(change->partition));
+	}
+	return numbers;
+}
+
 /* What was read back by another reader (libfdisk, the file system) must be what was planned. */
 static gboolean
 verify(DpsPlan *plan, const Progress *progress, GError **error)
 {
+	g_autoptr(GHashTable) before = list_unreadable(plan);
+
 	if (!dps_disk_refresh(plan->disk, error))
 		return FALSE;
 
@@ -322,6 +341,13 @@ verify(DpsPlan *plan, const Progress *progress, GError **error)
 			dps_disk_get_partition_by_number(plan->disk, change->partition);
 		gboolean good = TRUE;
 
+		/* What was judged by its content has lost that meanwhile. */
+		if (partition && dps_partition_is_unreadable(partition) &&
+		    !g_hash_table_contains(before, GUINT_TO_POINTER(change->partition)))
+			return dps_throw_partition(error, change->partition, DPS_ERROR_IO,
+						   "%s: partition %u: cannot be read any more: %s",
+						   dps_disk_get_path(plan->disk), change->partition,
+						   partition->content.problem);
 		switch (change->kind) {
 		case DPS_CHANGE_TYPE:
 			good = partition && dps_guid_equal(&partition->type_guid, &change->to.guid);

@@ -349,7 +349,7 @@ judge_discovery(DpsBoot *self, DpsDisk *disk)
 	else if (self->chain == DPS_CHAIN_GRUB || self->chain == DPS_CHAIN_OTHER ||
 		 self->uki_path || dps_boot_is_bios(disk) || is_windows_there(self) ||
 		 self->esp.problem || self->xbootldr.problem || self->unread->len > 0 ||
-		 (self->has_unread && !dps_disk_get_gpt(disk)))
+		 self->has_lost_part || (self->has_unread && !dps_disk_get_gpt(disk)))
 		self->discovery = DPS_DISCOVERY_UNKNOWN;
 }
 

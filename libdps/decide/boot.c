@@ -237,7 +237,7 @@ is_mirror_of_front(DpsPartition *partition)
 /*
  * libblkid knows no FAT16 with too many clusters, and Linux mounts it: firmware's quarrel with it
  * is to be told as such.  It calls a member of a mirror just that, and firmware reads the FAT in
- * it.
+ * it.  And it gives up at a sector that cannot be read, which need not be one of the FAT's.
  */
 static gboolean
 is_fat(DpsPartition *partition)
@@ -247,7 +247,8 @@ is_fat(DpsPartition *partition)
 	if (g_strcmp0(partition->content.type, "vfat") == 0)
 		return TRUE;
 
-	return (partition->content.kind == DPS_CONTENT_NONE || is_mirror_of_front(partition)) &&
+	return (partition->content.kind == DPS_CONTENT_NONE ||
+		dps_partition_is_unreadable(partition) || is_mirror_of_front(partition)) &&
 	       dps_fat_read_geometry(&partition->region, &geometry, NULL);
 }
 
@@ -278,6 +279,9 @@ open_part(DpsBootPart *part, DpsDisk *disk, DpsTree *tree, DpsPartition *partiti
 			&partition->region, dps_btrfs_get_default_id(partition->btrfs), &error);
 	} else if (partition->size == 0) {
 		dps_throw(&error, DPS_ERROR_CORRUPT, "its entry leads outside of the disk");
+	} else if (dps_partition_is_unreadable(partition)) {
+		dps_throw(&error, DPS_ERROR_IO, "it cannot be read: %s",
+			  partition->content.problem);
 	} else if (!type) {
 		dps_throw(&error, DPS_ERROR_UNSUPPORTED, "it holds %s",
 			  dps_partition_describe_content(partition));
@@ -285,8 +289,10 @@ open_part(DpsBootPart *part, DpsDisk *disk, DpsTree *tree, DpsPartition *partiti
 		dps_throw(&error, DPS_ERROR_UNSUPPORTED, "%s cannot be read without a mount",
 			  dps_partition_describe_content(partition));
 	}
-	if (!part->files)
+	if (!part->files) {
 		part->problem = g_strdup(error ? error->message : "cannot be read");
+		part->is_failing = g_error_matches(error, DPS_ERROR, DPS_ERROR_IO);
+	}
 }
 
 static void
@@ -345,8 +351,12 @@ read_others(DpsBoot *self, DpsDisk *disk)
 		DpsPartition *partition = dps_disk_get_partition(disk, i);
 		const char *type = partition->content.type;
 
-		if (partition == self->esp.partition || partition == self->xbootldr.partition ||
-		    !type || dps_partition_is_member(partition) ||
+		if (partition == self->esp.partition || partition == self->xbootldr.partition)
+			continue;
+		/* A menu of GRUB, or entries, may be there. */
+		if (dps_partition_is_unreadable(partition))
+			self->has_lost_part = TRUE;
+		if (!type || dps_partition_is_member(partition) ||
 		    !(g_str_has_prefix(type, "ext") || g_strcmp0(type, "btrfs") == 0))
 			continue;
 		read_other(self, disk, partition);

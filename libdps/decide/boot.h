@@ -20,6 +20,7 @@ typedef struct {
 	DpsFiles *files;	 /* NULL likewise; also of an XBOOTLDR that is not FAT */
 	DpsFiles *own_files;	 /* private: files, when they are not those of esp */
 	char *problem;		 /* why files is NULL although there is a partition; or NULL */
+	gboolean is_failing;	 /* it is the medium that is wrong, and not what is on it */
 	gboolean is_fat;
 } DpsBootPart;
 
@@ -83,6 +84,7 @@ typedef struct {
 	GPtrArray *others; /* (element-type DpsBootPart): other partitions with GRUB's files */
 	GPtrArray *mbr_partitions; /* private (element-type DpsPartition): of a disk without GPT */
 	gboolean has_unread;	   /* some partition of such a disk could not be looked into */
+	gboolean has_lost_part;	   /* a partition that may have GRUB's files cannot be read */
 	GPtrArray *fallbacks;	   /* (element-type DpsProgram): EFI/BOOT/BOOT*.EFI of the ESP */
 	GPtrArray *ukis;	   /* (element-type DpsProgram): EFI/Linux of ESP and XBOOTLDR */
 	GPtrArray *bls;		   /* (element-type DpsBlsEntry): owns those of entries */

@@ -16,6 +16,7 @@ check_root_fs_not_allowed(DpsCheck *check)
 
 		/* A member, LUKS and nothing at all are other rules' matters. */
 		if (!partition->type || !dps_check_is_mounted_role(partition->type->role) ||
+		    !dps_check_can_see(check, partition) ||
 		    partition->content.kind != DPS_CONTENT_FILE_SYSTEM ||
 		    dps_partition_is_member(partition) ||
 		    dps_discover_is_allowed(partition->content.type))
@@ -26,40 +27,6 @@ check_root_fs_not_allowed(DpsCheck *check)
 			"holds %s: systemd 254 and newer refuse to mount that without being "
 			"told",
 			dps_partition_describe_content(partition));
-	}
-}
-
-/* Where systemd looks for a file system and finds two, it takes nothing of the disk; 257 looks into
- * as many partitions as any version. */
-static void
-check_fs_ambiguous(DpsCheck *check)
-{
-	g_auto(DpsCmdline) empty = { 0 };
-	g_autoptr(GPtrArray) candidates = NULL;
-	DpsProfile profile;
-
-	dps_cmdline_parse(NULL, &empty);
-	profile = dps_check_make_profile(check, 257, &empty);
-	candidates = dps_discover(check->disk, &profile);
-	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
-		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
-		const DpsCandidate *candidate = dps_discover_find(candidates, partition->number);
-		gboolean is_probed = candidate && candidate->is_probed;
-
-		/* That an ESP is no FAT is told as such. */
-		if (!partition->type || partition->content.kind != DPS_CONTENT_AMBIGUOUS ||
-		    partition->type->role == DPS_ROLE_LINUX_GENERIC ||
-		    partition->type->role == DPS_ROLE_BIOS_BOOT ||
-		    partition->type->role == DPS_ROLE_PREP || partition->type->role == DPS_ROLE_ESP)
-			continue;
-		dps_check_report_as(
-			check, is_probed ? DPS_SEVERITY_ERROR : DPS_SEVERITY_WARNING,
-			partition->number,
-			"see them with wipefs on the partition's node, and erase the stale "
-			"one with wipefs --all --types TYPE",
-			"has signatures of several file systems: %s",
-			is_probed ? "systemd then mounts no partition of the disk at all"
-				  : "nobody can tell what it holds");
 	}
 }
 
@@ -159,6 +126,8 @@ check_btrfs_no_default_subvol(DpsCheck *check)
 	gboolean is_named;
 	uint64_t id;
 
+	if (root && !dps_check_can_see(check, root))
+		return;
 	if (root && root->content.kind == DPS_CONTENT_LUKS)
 		dps_check_cannot_judge(check, root->number, "it is encrypted");
 	if (root && root->btrfs_error)
@@ -203,7 +172,7 @@ check_btrfs_default_not_root(DpsCheck *check)
 	const DpsSubvolume *expected, *current;
 	g_autofree char *hint = NULL;
 
-	if (!root || !root->btrfs)
+	if (!root || !dps_check_can_see(check, root) || !root->btrfs)
 		return;
 
 	current = dps_btrfs_find_id(root->btrfs, dps_btrfs_get_default_id(root->btrfs));
@@ -229,8 +198,9 @@ check_btrfs_multi_device(DpsCheck *check)
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
 
-		if (partition->btrfs && dps_btrfs_get_n_devices(partition->btrfs) > 1 &&
-		    partition->type && dps_check_is_mounted_role(partition->type->role))
+		if (partition->type && dps_check_is_mounted_role(partition->type->role) &&
+		    dps_check_can_see(check, partition) && partition->btrfs &&
+		    dps_btrfs_get_n_devices(partition->btrfs) > 1)
 			dps_check_report(
 				check, partition->number, "keep home and its kin in fstab",
 				"is a btrfs over %" G_GUINT64_FORMAT
@@ -293,6 +263,8 @@ find_sign_of_tmp(DpsCheck *check, DpsPartition *partition)
 	DpsFiles *files;
 	int fd;
 
+	if (!dps_check_can_see(check, partition))
+		return NULL;
 	if (partition->content.kind == DPS_CONTENT_LUKS)
 		dps_check_cannot_judge(check, partition->number, "it is encrypted");
 	if (partition->content.kind != DPS_CONTENT_FILE_SYSTEM)
@@ -474,6 +446,10 @@ check_swap_type_mismatch(DpsCheck *check)
 		if (!partition->type || dps_check_is_entry_bad(check, partition->number))
 			continue;
 		role = partition->type->role;
+		if ((role == DPS_ROLE_SWAP || role == DPS_ROLE_LINUX_GENERIC ||
+		     dps_check_is_mounted_role(role)) &&
+		    !dps_check_can_see(check, partition))
+			continue;
 		if (role == DPS_ROLE_SWAP && kind != DPS_CONTENT_SWAP && kind != DPS_CONTENT_LUKS &&
 		    kind != DPS_CONTENT_AMBIGUOUS && !(partition->attributes & DPS_FLAG_NO_AUTO) &&
 		    !dps_partition_is_firmware_area(partition))
@@ -490,7 +466,6 @@ check_swap_type_mismatch(DpsCheck *check)
 
 const DpsRule dps_rules_content[] = {
 	{ "root-fs-not-allowed", DPS_SEVERITY_WARNING, check_root_fs_not_allowed },
-	{ "fs-ambiguous", DPS_SEVERITY_ERROR, check_fs_ambiguous },
 	{ "root-not-clean", DPS_SEVERITY_INFO, check_root_not_clean },
 	{ "btrfs-no-default-subvol", DPS_SEVERITY_ERROR, check_btrfs_no_default_subvol },
 	{ "btrfs-default-not-root", DPS_SEVERITY_WARNING, check_btrfs_default_not_root },

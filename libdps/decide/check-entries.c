@@ -253,7 +253,8 @@ check_bls_srel_foreign(DpsCheck *check)
 			"the loader: kernel-install makes none for it");
 }
 
-/* Whether there are file systems on the disk that only show when something is opened. */
+/* Whether there are file systems on the disk that only show when something is opened, or could not
+ * be read. */
 static gboolean
 has_hidden_file_systems(DpsCheck *check)
 {
@@ -262,7 +263,7 @@ has_hidden_file_systems(DpsCheck *check)
 
 		if (partition->content.kind == DPS_CONTENT_LUKS ||
 		    partition->content.kind == DPS_CONTENT_AMBIGUOUS ||
-		    dps_partition_is_member(partition))
+		    dps_partition_is_unreadable(partition) || dps_partition_is_member(partition))
 			return TRUE;
 	}
 	return FALSE;
@@ -371,7 +372,8 @@ check_cmdline_subvol_missing(DpsCheck *check)
 		dps_check_find_root_spec(check, cmdline->root, &partition);
 		if (!partition && !cmdline->root)
 			partition = dps_check_get_root(check);
-		if (!partition || partition->content.kind != DPS_CONTENT_FILE_SYSTEM)
+		if (!partition || !dps_check_can_see(check, partition) ||
+		    partition->content.kind != DPS_CONTENT_FILE_SYSTEM)
 			continue;
 
 		option = cmdline->root_subvol

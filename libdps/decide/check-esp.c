@@ -24,6 +24,9 @@ check_esp_wrong_type(DpsCheck *check)
 {
 	DpsPartition *partition = dps_check_find_mistyped_esp(check);
 
+	if (!partition && !dps_check_next_of_role(check, DPS_ROLE_ESP, NULL))
+		for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++)
+			dps_check_can_see(check, dps_disk_get_partition(check->disk, i));
 	if (partition)
 		dps_check_report_as(
 			check,
@@ -43,7 +46,8 @@ check_esp_not_fat(DpsCheck *check)
 		if (g_strcmp0(esp->content.type, "vfat") != 0 &&
 		    !dps_partition_is_firmware_area(esp) &&
 		    !dps_check_is_entry_bad(check, esp->number) &&
-		    !(esp == check->boot->esp.partition && check->boot->esp.is_fat))
+		    !(esp == check->boot->esp.partition && check->boot->esp.is_fat) &&
+		    dps_check_can_see(check, esp))
 			dps_check_report(
 				check, esp->number,
 				"format it with mkfs.fat -F 32, or give it the type of what it "
@@ -136,7 +140,7 @@ check_xbootldr_not_fat(DpsCheck *check)
 		check->boot->chain == DPS_CHAIN_SYSTEMD_BOOT || check->boot->chain == DPS_CHAIN_UKI;
 	const char *why;
 
-	if (!partition || check->boot->xbootldr.is_fat)
+	if (!partition || check->boot->xbootldr.is_fat || !dps_check_can_see(check, partition))
 		return;
 
 	if (!is_needed && is_boot_in_fstab(check)) {

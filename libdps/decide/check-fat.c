@@ -154,6 +154,10 @@ check_esp_fat_inconsistent(DpsCheck *check)
 
 	if (!esp->partition || !esp->is_fat)
 		return;
+	if (!esp->files && esp->is_failing) {
+		dps_check_cannot_judge(check, esp->partition->number, esp->problem);
+		return;
+	}
 	if (!esp->files) {
 		dps_check_report(check, esp->partition->number, "format it with mkfs.fat -F 32",
 				 "it is FAT and cannot be read: %s", esp->problem);

@@ -417,6 +417,7 @@ check_biosboot_has_dps_type(DpsCheck *check)
 		if (partition->type && partition->type->role != DPS_ROLE_BIOS_BOOT &&
 		    partition->type->role != DPS_ROLE_PREP &&
 		    partition->type->role != DPS_ROLE_LINUX_GENERIC &&
+		    dps_check_can_see(check, partition) &&
 		    dps_partition_is_firmware_area(partition))
 			dps_check_report(
 				check, partition->number, hint,

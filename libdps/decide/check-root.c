@@ -212,7 +212,8 @@ check_root_type_on_pv(DpsCheck *check)
 {
 	for (DpsPartition *root = dps_check_next_of_role(check, DPS_ROLE_ROOT, NULL); root;
 	     root = dps_check_next_of_role(check, DPS_ROLE_ROOT, root))
-		if (dps_partition_is_member(root) && !is_multi_device_btrfs(root))
+		if (dps_check_can_see(check, root) && dps_partition_is_member(root) &&
+		    !is_multi_device_btrfs(root))
 			dps_check_report(
 				check, root->number,
 				"take the tag away, and keep root= on the command line: `dps-tag "
@@ -227,7 +228,7 @@ check_root_unformatted(DpsCheck *check)
 {
 	DpsPartition *root = dps_check_get_root(check);
 
-	if (root && root->content.kind == DPS_CONTENT_NONE &&
+	if (root && dps_check_can_see(check, root) && root->content.kind == DPS_CONTENT_NONE &&
 	    !dps_partition_is_firmware_area(root) && !dps_check_is_entry_bad(check, root->number))
 		dps_check_report_as(
 			check, severity_of_lost_root(check), root->number,
@@ -261,7 +262,8 @@ check_root_read_only_flag(DpsCheck *check)
 {
 	DpsPartition *root = dps_check_get_root(check);
 
-	if (root && root->attributes & DPS_FLAG_READ_ONLY && !is_read_only_type(root->content.type))
+	if (root && root->attributes & DPS_FLAG_READ_ONLY && dps_check_can_see(check, root) &&
+	    !is_read_only_type(root->content.type))
 		dps_check_report(
 			check, root->number, NULL,
 			"is marked read-only: root stays so after boot, unless the command "

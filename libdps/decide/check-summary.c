@@ -299,6 +299,21 @@ find_bad_entry(DpsCheck *check)
 	return NULL;
 }
 
+/* What has to be read and cannot be: whether systemd, or firmware, can is not known. */
+static char *
+find_unreadable(DpsCheck *check)
+{
+	const DpsBootPart *esp = &check->boot->esp;
+	DpsPartition *root = dps_check_get_root(check);
+	DpsPartition *lost = root && dps_partition_is_unreadable(root) ? root : NULL;
+
+	if (!lost && esp->partition && dps_partition_is_unreadable(esp->partition) && !esp->files)
+		lost = esp->partition;
+	return lost ? g_strdup_printf("partition %u: what it holds cannot be read: %s",
+				      lost->number, lost->content.problem)
+		    : NULL;
+}
+
 /* Why root is not found by its type when the command line is empty; NULL: it is. */
 static char *
 find_reason(DpsCheck *check)
@@ -310,6 +325,8 @@ find_reason(DpsCheck *check)
 	const DpsCandidate *candidate;
 	DpsProfile profile;
 
+	if (!reason)
+		reason = find_unreadable(check);
 	if (!reason)
 		reason = find_bad_entry(check);
 	if (reason)

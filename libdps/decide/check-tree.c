@@ -310,9 +310,13 @@ check_crypttab_name_clash(DpsCheck *check)
 	GPtrArray *crypttab;
 	gboolean has_luks = FALSE;
 
-	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++)
-		has_luks |=
-			dps_disk_get_partition(check->disk, i)->content.kind == DPS_CONTENT_LUKS;
+	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+
+		has_luks |= partition->content.kind == DPS_CONTENT_LUKS;
+		if (partition->type && mapper_name_of(partition->type->role))
+			dps_check_can_see(check, partition);
+	}
 	crypttab = has_luks ? need_crypttab(check) : NULL;
 
 	for (guint i = 0; crypttab && i < crypttab->len; i++) {
@@ -342,7 +346,7 @@ check_luks_no_unlock(DpsCheck *check)
 	DpsPartition *root = dps_check_get_root(check);
 	GPtrArray *crypttab;
 
-	if (!root || root->content.kind != DPS_CONTENT_LUKS)
+	if (!root || !dps_check_can_see(check, root) || root->content.kind != DPS_CONTENT_LUKS)
 		return;
 
 	/* That root is closed is why its crypttab cannot be read: then it holds for all that is
@@ -412,7 +416,8 @@ check_pcr5_warning(DpsCheck *check)
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
 
-		if (partition->content.kind == DPS_CONTENT_LUKS && is_sealed_to_table(partition))
+		if (dps_check_can_see(check, partition) &&
+		    partition->content.kind == DPS_CONTENT_LUKS && is_sealed_to_table(partition))
 			dps_check_report(
 				check, partition->number,
 				"enroll it again after a change: systemd-cryptenroll "
@@ -433,6 +438,8 @@ check_validatefs_mismatch(DpsCheck *check)
 
 		if (!partition->type || !dps_check_is_mounted_role(partition->type->role) ||
 		    partition->attributes & DPS_FLAG_NO_AUTO)
+			continue;
+		if (!dps_check_can_see(check, partition))
 			continue;
 		if (partition->content.kind == DPS_CONTENT_LUKS)
 			dps_check_cannot_judge(check, partition->number, "it is encrypted");

@@ -73,7 +73,8 @@ judge_hash(DpsCheck *check, guint set, DpsPartition *hash)
 	}
 	root_hash = read_root_hash(hash, &error);
 	if (!root_hash || !dps_derive_verity(root_hash, &data_guid, &hash_guid, &error)) {
-		if (g_error_matches(error, DPS_ERROR, DPS_ERROR_UNSUPPORTED))
+		if (g_error_matches(error, DPS_ERROR, DPS_ERROR_UNSUPPORTED) ||
+		    g_error_matches(error, DPS_ERROR, DPS_ERROR_IO))
 			dps_check_cannot_judge(check, hash->number, error->message);
 		else
 			dps_check_report(check, hash->number, "run veritysetup format again",
@@ -142,7 +143,10 @@ judge_signature(DpsCheck *check, guint set, DpsPartition *partition, GHashTable 
 				 "them");
 		return;
 	}
-	if (!dps_verity_signature_read(&partition->region, &signature, &error))
+	if (!dps_verity_signature_read(&partition->region, &signature, &error) &&
+	    g_error_matches(error, DPS_ERROR, DPS_ERROR_IO))
+		dps_check_cannot_judge(check, partition->number, error->message);
+	else if (error)
 		dps_check_report(check, partition->number, "write it with systemd-repart",
 				 "has a verity-sig type and no signature that can be read: %s",
 				 error->message);

@@ -10,9 +10,9 @@
 #include <string.h>
 
 static const DpsRule *const tables[] = {
-	dps_rules_gpt,	   dps_rules_esp,  dps_rules_fat,    dps_rules_loader,
-	dps_rules_entries, dps_rules_uki,  dps_rules_space,  dps_rules_root,
-	dps_rules_content, dps_rules_tree, dps_rules_verity, dps_rules_last,
+	dps_rules_gpt,	dps_rules_esp,	  dps_rules_fat,  dps_rules_loader, dps_rules_entries,
+	dps_rules_uki,	dps_rules_space,  dps_rules_root, dps_rules_probe,  dps_rules_content,
+	dps_rules_tree, dps_rules_verity, dps_rules_last,
 };
 
 gboolean
@@ -143,6 +143,19 @@ dps_check_is_file_damaged(DpsCheck *check, const DpsBootPart *part, const char *
 		dps_check_cannot_judge(check, number, reason);
 		return TRUE;
 	}
+	return FALSE;
+}
+
+gboolean
+dps_check_can_see(DpsCheck *check, DpsPartition *partition)
+{
+	g_autofree char *reason = NULL;
+
+	if (!dps_partition_is_unreadable(partition))
+		return TRUE;
+
+	reason = g_strdup_printf("it cannot be read: %s", partition->content.problem);
+	dps_check_cannot_judge(check, partition->number, reason);
 	return FALSE;
 }
 

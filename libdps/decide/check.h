@@ -49,7 +49,8 @@ struct _DpsRule {
 /* Each ends with a row without code. */
 extern const DpsRule dps_rules_gpt[], dps_rules_esp[], dps_rules_fat[], dps_rules_loader[],
 	dps_rules_entries[], dps_rules_uki[], dps_rules_space[], dps_rules_root[],
-	dps_rules_content[], dps_rules_tree[], dps_rules_verity[], dps_rules_last[];
+	dps_rules_probe[], dps_rules_content[], dps_rules_tree[], dps_rules_verity[],
+	dps_rules_last[];
 
 /*
  * Adds a finding of the rule that runs.  message is a format; hint may be NULL.  What is between
@@ -83,6 +84,10 @@ gboolean dps_check_has_error(DpsCheck *check, const char *code, guint partition)
 /* Whether a rule above has reported that a file of this partition is damaged on the medium: then it
  * says that the rule that runs could not be judged of it. */
 gboolean dps_check_is_file_damaged(DpsCheck *check, const DpsBootPart *part, const char *path);
+
+/* Whether what a partition holds could be read; says that the rule could not be judged of what
+ * could not. */
+gboolean dps_check_can_see(DpsCheck *check, DpsPartition *partition);
 
 /* The tree, or NULL after saying that the rule could not be judged without one. */
 DpsTree *dps_check_need_tree(DpsCheck *check);

@@ -28,6 +28,9 @@ dps_plan_get_btrfs(DpsPlan *plan, DpsPartition *partition, GError **error)
 	if (!mount) {
 		if (!partition->btrfs && partition->btrfs_error)
 			g_propagate_error(error, g_error_copy(partition->btrfs_error));
+		else if (dps_partition_is_unreadable(partition))
+			dps_throw(error, DPS_ERROR_IO, "it cannot be read: %s",
+				  partition->content.problem);
 		else if (!partition->btrfs)
 			dps_throw(error, DPS_ERROR_NOT_FOUND, "its btrfs cannot be read: mount it");
 		return partition->btrfs;

@@ -3,6 +3,7 @@
 #include "decide/place.h"
 #include "decide/plan.h"
 #include "decide/winner.h"
+#include "format/gpt.h"
 #include "ground/error.h"
 #include "ground/types.h"
 #include "target/esp.h"
@@ -101,6 +102,19 @@ list_root_candidates(DpsPlan *plan)
 	return g_string_free(list, FALSE);
 }
 
+/* The first partition of which nothing is known; NULL: there is none. */
+static DpsPartition *
+find_unreadable(DpsPlan *plan)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(plan->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(plan->disk, i);
+
+		if (dps_partition_is_unreadable(partition))
+			return partition;
+	}
+	return NULL;
+}
+
 /* The tree was read out of a partition: that is root, unless its own fstab says otherwise. */
 static gboolean
 detect_root_of_image(DpsPlan *plan, GError **error)
@@ -110,9 +124,15 @@ detect_root_of_image(DpsPlan *plan, GError **error)
 						  origin->subvolume ? ", subvolume " : "",
 						  origin->subvolume ? origin->subvolume : "");
 	g_auto(DpsPlace) place = { 0 };
+	gboolean has_line = dps_place_find(plan->disk, plan->tree, "/", FALSE, &place);
 
-	if (dps_place_find(plan->disk, plan->tree, "/", FALSE, &place) && place.partition &&
-	    place.partition->number != origin->partition)
+	if (has_line && !place.partition && find_unreadable(plan))
+		return dps_throw(error, DPS_ERROR_AMBIGUOUS,
+				 "%s: a system is in partition %u, and its / %s: type root=%u, if "
+				 "it is root",
+				 dps_disk_get_path(plan->disk), origin->partition, place.reason,
+				 origin->partition);
+	if (has_line && place.partition && place.partition->number != origin->partition)
 		return dps_throw(error, DPS_ERROR_AMBIGUOUS,
 				 "%s: a system is in partition %u, and its fstab has partition %u "
 				 "at /: type root=%u or root=%u",
@@ -213,6 +233,13 @@ detect_boot(DpsPlan *plan, gboolean use_mounts)
 	if (dps_plan_get_assignment_of(plan, number))
 		return;
 
+	if (dps_partition_is_unreadable(place.partition)) {
+		g_autofree char *why = g_strdup_printf("is partition %u, and cannot be read (%s)",
+						       number, place.partition->content.problem);
+
+		report_skipped(plan, "/boot", why, number, NULL);
+		return;
+	}
 	if (g_strcmp0(place.partition->content.type, "vfat") != 0) {
 		if (role_now == DPS_ROLE_XBOOTLDR)
 			dps_plan_add_finding(
@@ -241,6 +268,24 @@ detect_boot(DpsPlan *plan, gboolean use_mounts)
 			dps_finding_new("boot-unclear", DPS_SEVERITY_WARNING, number, NULL, hint,
 					"/boot is on FAT, with no EFI directory and no other "
 					"ESP on the disk: it could be either"));
+	}
+}
+
+/* Nothing was detected there, whatever fstab says. */
+static void
+report_unreadable(DpsPlan *plan)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(plan->disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(plan->disk, i);
+
+		if (dps_partition_is_unreadable(partition))
+			dps_plan_add_finding(
+				plan,
+				dps_finding_new("content-unreadable", DPS_SEVERITY_WARNING,
+						partition->number, NULL, DPS_GPT_UNREADABLE_HINT,
+						"what it holds cannot be read, and nothing "
+						"is detected of it: %s",
+						partition->content.problem));
 	}
 }
 
@@ -288,8 +333,10 @@ list_problems(GPtrArray *roots)
 		const DpsImageRoot *root = roots->pdata[i];
 
 		if (root->problem)
-			g_string_append_printf(list, "; partition %u (%s): %s", root->partition,
-					       root->fs_type, root->problem);
+			g_string_append_printf(list, "; partition %u%s%s%s: %s", root->partition,
+					       root->fs_type ? " (" : "",
+					       root->fs_type ? root->fs_type : "",
+					       root->fs_type ? ")" : "", root->problem);
 	}
 	return g_string_free(list, FALSE);
 }
@@ -380,5 +427,6 @@ dps_plan_detect(DpsPlan *plan, GError **error)
 	}
 
 	detect_swap(plan, use_mounts);
+	report_unreadable(plan);
 	return TRUE;
 }

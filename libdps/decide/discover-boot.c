@@ -116,6 +116,9 @@ judge_vfat(DpsCandidate *candidate)
 
 	if (g_strcmp0(partition->content.type, "vfat") == 0)
 		dps_discovery_add(candidate, "vfat", DPS_STEP_PASS, "it holds vfat");
+	else if (dps_partition_is_unreadable(partition))
+		dps_discovery_add(candidate, "vfat", DPS_STEP_UNKNOWN,
+				  "what it holds, which could not be read, is vfat");
 	else
 		dps_discovery_add(candidate, "vfat",
 				  partition->content.kind == DPS_CONTENT_AMBIGUOUS

@@ -143,6 +143,10 @@ dissect_one(DpsDiscovery *self, DpsCandidate *candidate)
 			 "partition %u has signatures of several file systems, which makes "
 			 "systemd refuse the disk",
 			 partition->number);
+	else if (dps_partition_is_unreadable(candidate->partition))
+		set_step(&self->dissection, DPS_STEP_UNKNOWN,
+			 "partition %u, which could not be read, can be read then",
+			 partition->number);
 	else if (is_against_policy(self, candidate))
 		set_step(&self->dissection, DPS_STEP_FAIL,
 			 "partition %u, the XBOOTLDR, is encrypted, which makes systemd refuse "

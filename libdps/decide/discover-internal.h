@@ -34,6 +34,10 @@ void dps_discovery_add(DpsCandidate *candidate, const char *rule, DpsStepResult 
 void dps_discovery_add_either(DpsCandidate *candidate, const char *rule, gboolean ok,
 			      const char *yes, const char *no);
 
+/* The rule about what it holds: @wanted ("a file system"), else @no ("no file system"). */
+void dps_discovery_add_content(DpsCandidate *candidate, gboolean ok, const char *wanted,
+			       const char *no);
+
 DpsDirectory dps_discovery_get_directory(DpsDiscovery *self, const char *path);
 
 /* (nullable): the line of fstab with exactly this mount point */

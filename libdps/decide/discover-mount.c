@@ -42,9 +42,8 @@ dps_discovery_judge_swap(DpsDiscovery *self, DpsCandidate *candidate)
 					 profile->cmdline->swap != DPS_CMDLINE_NO,
 					 "systemd.swap= does not switch swap off",
 					 "systemd.swap= switches swap off");
-	dps_discovery_add_either(candidate, "content",
-				 kind == DPS_CONTENT_SWAP || kind == DPS_CONTENT_LUKS,
-				 "it holds swap, or LUKS", "it holds no swap");
+	dps_discovery_add_content(candidate, kind == DPS_CONTENT_SWAP || kind == DPS_CONTENT_LUKS,
+				  "swap, or LUKS", "no swap");
 }
 
 /* What is in the directory would be hidden, so the partition is not mounted over it. */
@@ -74,10 +73,10 @@ dps_discovery_judge_content(DpsCandidate *candidate)
 	DpsPartition *partition = candidate->partition;
 	DpsContentKind kind = partition->content.kind;
 
-	dps_discovery_add_either(candidate, "content",
-				 kind == DPS_CONTENT_LUKS || (kind == DPS_CONTENT_FILE_SYSTEM &&
-							      !dps_partition_is_member(partition)),
-				 "it holds a file system, or LUKS", "it holds no file system");
+	dps_discovery_add_content(candidate,
+				  kind == DPS_CONTENT_LUKS || (kind == DPS_CONTENT_FILE_SYSTEM &&
+							       !dps_partition_is_member(partition)),
+				  "a file system, or LUKS", "no file system");
 }
 
 /* 254 has a list of what it mounts by itself; from 260 on, what is not on it is mounted without a

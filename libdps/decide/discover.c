@@ -56,6 +56,19 @@ dps_discovery_add_either(DpsCandidate *candidate, const char *rule, gboolean ok,
 	dps_discovery_add(candidate, rule, ok ? DPS_STEP_PASS : DPS_STEP_FAIL, "%s", ok ? yes : no);
 }
 
+/* What cannot be read may be what is wanted, and systemd may have better luck. */
+void
+dps_discovery_add_content(DpsCandidate *candidate, gboolean ok, const char *wanted, const char *no)
+{
+	if (dps_partition_is_unreadable(candidate->partition))
+		dps_discovery_add(candidate, "content", DPS_STEP_UNKNOWN,
+				  "what it holds, which could not be read, is %s", wanted);
+	else if (ok)
+		dps_discovery_add(candidate, "content", DPS_STEP_PASS, "it holds %s", wanted);
+	else
+		dps_discovery_add(candidate, "content", DPS_STEP_FAIL, "it holds %s", no);
+}
+
 static gboolean
 is_used_role(DpsRole role)
 {
@@ -294,11 +307,10 @@ judge_root(DpsDiscovery *self, DpsCandidate *candidate)
 				  "it holds %s, which is no file system",
 				  dps_partition_describe_content(partition));
 	else
-		dps_discovery_add_either(candidate, "content",
-					 partition->content.kind == DPS_CONTENT_FILE_SYSTEM ||
-						 partition->content.kind == DPS_CONTENT_LUKS,
-					 "it holds a file system, or LUKS",
-					 "it holds no file system");
+		dps_discovery_add_content(candidate,
+					  partition->content.kind == DPS_CONTENT_FILE_SYSTEM ||
+						  partition->content.kind == DPS_CONTENT_LUKS,
+					  "a file system, or LUKS", "no file system");
 }
 
 /* The type alone mounts no /usr: a command line has to ask for it. */

@@ -148,7 +148,12 @@ search_tree(DpsPlan *plan, const Search *search)
 static void
 search_partition(DpsPartition *partition, const Search *search)
 {
-	if (g_strcmp0(partition->content.type, "vfat") == 0) {
+	if (dps_partition_is_unreadable(partition)) {
+		/* It may be there. */
+		g_ptr_array_add(search->found, g_strdup_printf("partition %u, for all that can be "
+							       "read of it",
+							       partition->number));
+	} else if (g_strcmp0(partition->content.type, "vfat") == 0) {
 		g_autoptr(DpsEsp) esp = dps_esp_open_region(&partition->region, NULL);
 
 		if (esp)

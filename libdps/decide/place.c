@@ -148,6 +148,10 @@ find_target_node(DpsDisk *disk, DpsTree *tree, const char *node, const char *con
 	}
 
 	partition = dps_disk_get_partition_by_number(disk, number);
+	if (partition && dps_partition_is_unreadable(partition)) {
+		*why_not = "a device node, and what that partition holds cannot be read";
+		return NULL;
+	}
 	if (!partition || g_strcmp0(partition->content.type, content_type) != 0) {
 		*why_not = "a device node, and that partition does not hold what the fstab says";
 		return NULL;
@@ -195,6 +199,21 @@ dps_place_is_root_mounted(DpsDisk *disk, DpsTree *tree)
 	return FALSE;
 }
 
+/* What cannot be read has no UUID and no label to be found by, and may have this one. */
+static char *
+describe_missing(DpsDisk *disk, const char *spec)
+{
+	for (guint i = 0; i < dps_disk_get_n_partitions(disk); i++) {
+		DpsPartition *partition = dps_disk_get_partition(disk, i);
+
+		if (dps_partition_is_unreadable(partition) && !g_str_has_prefix(spec, "PART"))
+			return g_strdup_printf("not seen on this disk, of which partition %u "
+					       "cannot be read (%s)",
+					       partition->number, partition->content.problem);
+	}
+	return g_strdup("not on this disk");
+}
+
 DpsPlace
 dps_place_of_entry(DpsDisk *disk, DpsTree *tree, const DpsFstabEntry *entry)
 {
@@ -228,9 +247,12 @@ dps_place_of_entry(DpsDisk *disk, DpsTree *tree, const DpsFstabEntry *entry)
 	else if (error && error->code == DPS_ERROR_AMBIGUOUS)
 		place.reason = g_strdup_printf("is %s in the tree's fstab: %s", entry->spec,
 					       error->message);
-	else
+	else {
+		g_autofree char *missing = why_not ? NULL : describe_missing(disk, spec);
+
 		place.reason = g_strdup_printf("is %s in the tree's fstab: %s", entry->spec,
-					       why_not ? why_not : "not on this disk");
+					       why_not ? why_not : missing);
+	}
 	return place;
 }
 

@@ -292,6 +292,14 @@ why_not(DpsRole role, DpsPartition *partition)
 				 "no discoverable type: install on a plain partition, or leave it "
 				 "out";
 
+	/* It may be such a member; and what is given a type is what systemd mounts. */
+	if (content->kind == DPS_CONTENT_UNREADABLE)
+		return role == DPS_ROLE_LINUX_GENERIC && partition->type
+			       ? NULL
+			       : "it may be anything: try again; when it stays so the disk is "
+				 "failing: copy it to another one first, or leave the partition "
+				 "out";
+
 	if (role == DPS_ROLE_LINUX_GENERIC || content->kind == DPS_CONTENT_NONE)
 		return NULL;
 
@@ -427,6 +435,11 @@ add_assignment(DpsPlan *plan, DpsAssignment assignment, const char *reason, GErr
 		return FALSE;
 
 	problem = why_not(assignment.role, partition);
+	if (problem && dps_partition_is_unreadable(partition))
+		return dps_throw_partition(
+			error, assignment.partition, DPS_ERROR_IO,
+			"%s: cannot be %s: what it holds cannot be read (%s): %s", subject,
+			dps_role_to_string(assignment.role), partition->content.problem, problem);
 	if (problem)
 		return dps_throw_partition(error, assignment.partition, DPS_ERROR_REFUSED,
 					   "%s: cannot be %s: it holds %s: %s", subject,

@@ -5,6 +5,7 @@
 #include <blkid/blkid.h>
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ZFS "zfs_member"
 
@@ -81,6 +82,7 @@ dps_content_clear(DpsContent *content)
 	g_clear_pointer(&content->type, g_free);
 	g_clear_pointer(&content->uuid, g_free);
 	g_clear_pointer(&content->label, g_free);
+	g_clear_pointer(&content->problem, g_free);
 	content->kind = DPS_CONTENT_NONE;
 }
 
@@ -135,6 +137,57 @@ may_be_zfs(const DpsRegion *region)
 	return FALSE;
 }
 
+/*
+ * Whether that is what a medium answers for a sector that it cannot read; all else (no memory, a
+ * device that is gone, a wrong call) says nothing of the partition.
+ *
+ * Source: Linux, block/blk-core.c, blk_errors[]: an I/O error, a medium error, one of the target,
+ * a checksum of the device that is wrong.  Through the page cache each of them is EIO.
+ */
+static gboolean
+is_of_medium(int errnum)
+{
+	return errnum == EIO || errnum == ENODATA || errnum == EREMOTEIO || errnum == EILSEQ;
+}
+
+/* The last signature at the front is that of btrfs, and RAID of the oldest kind is the first at the
+ * end.  Source: BTRFS_SUPER_INFO_OFFSET and its size; md_p.h, MD_NEW_SIZE_SECTORS(). */
+#define FRONT_SIZE (UINT64_C(68) * 1024)
+#define END_SIZE (UINT64_C(128) * 1024)
+
+/* Returns: 0 when all of it can be read, else the errno; a file that ends before has ENODATA */
+static int
+try_to_read(const DpsRegion *region, uint64_t offset, uint64_t size)
+{
+	uint8_t bytes[16 * 1024];
+
+	while (size > 0) {
+		ssize_t n = pread(region->fd, bytes, (size_t)MIN(size, sizeof(bytes)),
+				  (off_t)(region->start + offset));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? errno : ENODATA;
+		offset += (uint64_t)n;
+		size -= (uint64_t)n;
+	}
+	return 0;
+}
+
+/*
+ * libblkid takes a read that ends before its time for one in which there is no signature, and so it
+ * ends where the first half of what is asked for can be read: what seems to be empty is read again.
+ */
+static int
+read_again(const DpsRegion *region)
+{
+	uint64_t front = MIN(region->size, FRONT_SIZE), end = MIN(region->size, END_SIZE);
+	int failure = try_to_read(region, 0, front);
+
+	return failure ? failure : try_to_read(region, region->size - end, end);
+}
+
 static blkid_probe
 new_probe(const DpsRegion *region, char **names)
 {
@@ -158,7 +211,7 @@ dps_content_probe(const DpsRegion *region, DpsContent *out, GError **error)
 	char *names[G_N_ELEMENTS(signatures) + 1] = { NULL };
 	g_autoptr(Probe) probe = NULL;
 	DpsContent content = { 0 };
-	int found = -1;
+	int found = -1, failure = 0;
 
 	g_assert(region->fd >= 0);
 
@@ -189,12 +242,19 @@ dps_content_probe(const DpsRegion *region, DpsContent *out, GError **error)
 		content.kind = content.type ? get_kind(content.type) : DPS_CONTENT_NONE;
 		break;
 	case 1:
+		failure = read_again(region);
 		break;
 	case -2:
 		content.kind = DPS_CONTENT_AMBIGUOUS;
 		break;
 	default:
-		return dps_throw_errno(error, errno ? errno : EIO, "look for file systems");
+		failure = errno ? errno : EIO;
+	}
+	if (failure && (!probe || !is_of_medium(failure)))
+		return dps_throw_errno(error, failure, "look for file systems");
+	if (failure) {
+		content.kind = DPS_CONTENT_UNREADABLE;
+		content.problem = g_utf8_make_valid(g_strerror(failure), -1);
 	}
 
 	*out = content;

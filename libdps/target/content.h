@@ -10,17 +10,19 @@ typedef enum {
 	DPS_CONTENT_FILE_SYSTEM, /* one that this system can mount by itself */
 	DPS_CONTENT_SWAP,
 	DPS_CONTENT_LUKS,
-	DPS_CONTENT_MEMBER,    /* of LVM, RAID, ZFS, bcache: never gets a DPS type */
-	DPS_CONTENT_VERITY,    /* dm-verity hashes */
-	DPS_CONTENT_AMBIGUOUS, /* several signatures: libblkid does not choose */
+	DPS_CONTENT_MEMBER,	/* of LVM, RAID, ZFS, bcache: never gets a DPS type */
+	DPS_CONTENT_VERITY,	/* dm-verity hashes */
+	DPS_CONTENT_AMBIGUOUS,	/* several signatures: libblkid does not choose */
+	DPS_CONTENT_UNREADABLE, /* the medium gives it not: it may be any of the above */
 } DpsContentKind;
 
 /* A value.  Strings are valid UTF-8. */
 typedef struct {
 	DpsContentKind kind;
-	char *type;  /* as blkid names it: "btrfs", "crypto_LUKS"; NULL for NONE and AMBIGUOUS */
-	char *uuid;  /* NULL when it has none */
-	char *label; /* NULL when it has none */
+	char *type;    /* as blkid names it: "btrfs", "crypto_LUKS"; NULL for the kinds without */
+	char *uuid;    /* NULL when it has none */
+	char *label;   /* NULL when it has none */
+	char *problem; /* UNREADABLE: why, "Input/output error"; else NULL */
 } DpsContent;
 
 /**
@@ -30,6 +32,8 @@ typedef struct {
  * @error: %DPS_ERROR_IO
  *
  * libblkid, with a filter on the signatures that matter here (twelve times faster than without).
+ * A sector that the medium does not give is a fact about this partition, and no error: the others
+ * can be read.
  *
  * Returns: %TRUE on success, also when nothing was recognised
  */

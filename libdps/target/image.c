@@ -47,6 +47,9 @@ dps_image_open_files(DpsPartition *partition, uint64_t subvolume_id, int *fd, GE
 
 	if (partition->content.kind == DPS_CONTENT_LUKS)
 		return dps_throw_null(error, DPS_ERROR_UNSUPPORTED, "it is encrypted");
+	if (dps_partition_is_unreadable(partition))
+		return dps_throw_null(error, DPS_ERROR_IO, "it cannot be read: %s",
+				      partition->content.problem);
 	if (dps_partition_is_member(partition))
 		return dps_throw_null(error, DPS_ERROR_UNSUPPORTED,
 				      "it is a member of a larger whole");
@@ -250,6 +253,31 @@ look_into_partition(DpsPartition *partition)
 	return root;
 }
 
+/* By its content as far as that is known; what cannot be read may be one, unless its type is of
+ * something else. */
+static gboolean
+may_be_root(DpsPartition *partition)
+{
+	const DpsContent *content = &partition->content;
+	DpsRole role = partition->type ? dps_type_get_role(partition->type) : DPS_ROLE_NONE;
+
+	switch (content->kind) {
+	case DPS_CONTENT_FILE_SYSTEM:
+		return strcmp(content->type, "vfat") != 0;
+	case DPS_CONTENT_LUKS:
+		return TRUE;
+	case DPS_CONTENT_UNREADABLE:
+		return role == DPS_ROLE_ROOT || role == DPS_ROLE_LINUX_GENERIC;
+	case DPS_CONTENT_NONE:
+	case DPS_CONTENT_SWAP:
+	case DPS_CONTENT_MEMBER:
+	case DPS_CONTENT_VERITY:
+	case DPS_CONTENT_AMBIGUOUS:
+		break;
+	}
+	return FALSE;
+}
+
 GPtrArray *
 dps_image_list_roots(DpsDisk *disk)
 {
@@ -257,10 +285,8 @@ dps_image_list_roots(DpsDisk *disk)
 
 	for (guint i = 0; i < dps_disk_get_n_partitions(disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(disk, i);
-		gboolean is_fs = partition->content.kind == DPS_CONTENT_FILE_SYSTEM &&
-				 strcmp(partition->content.type, "vfat") != 0;
 
-		if (is_fs || partition->content.kind == DPS_CONTENT_LUKS)
+		if (may_be_root(partition))
 			g_ptr_array_add(roots, look_into_partition(partition));
 	}
 	return roots;

@@ -10,7 +10,7 @@
 /* Whether a partition has a root file system.  A value. */
 typedef struct {
 	guint partition;
-	char *fs_type;	       /* as blkid names it */
+	char *fs_type;	       /* as blkid names it; NULL: what it holds cannot be read */
 	char *os;	       /* what its os-release calls it; NULL: it holds no system */
 	uint64_t subvolume_id; /* btrfs: where that os-release is; else 0 */
 	char *subvolume;       /* the path of that subvolume; else NULL */
@@ -23,7 +23,8 @@ typedef struct {
  * @disk: a disk
  *
  * Looks into every partition that can be root by its content: a file system that is not FAT, or
- * LUKS.  The system of a btrfs is in its default subvolume, else in the one of `root`, `@` and
+ * LUKS, or what cannot be read and has the type of a root or the generic one.  The system of a
+ * btrfs is in its default subvolume, else in the one of `root`, `@` and
  * `@rootfs` (as Fedora, SUSE and Ubuntu, Debian name it) that has an os-release.  In image mode
  * (ostree, bootc) it is not at the top but in a directory below ostree/deploy.
  *

@@ -30,6 +30,12 @@ dps_partition_is_member(DpsPartition *partition)
 	return partition->btrfs && dps_btrfs_get_n_devices(partition->btrfs) > 1;
 }
 
+gboolean
+dps_partition_is_unreadable(DpsPartition *partition)
+{
+	return partition->content.kind == DPS_CONTENT_UNREADABLE;
+}
+
 static gboolean
 contains(const uint8_t *bytes, size_t size, const char *text)
 {
@@ -60,9 +66,16 @@ dps_partition_describe_content(DpsPartition *partition)
 		return "nothing that is known";
 	case DPS_CONTENT_AMBIGUOUS:
 		return "signatures of several file systems";
-	default:
-		return partition->content.type;
+	case DPS_CONTENT_UNREADABLE:
+		return "what cannot be read";
+	case DPS_CONTENT_FILE_SYSTEM:
+	case DPS_CONTENT_SWAP:
+	case DPS_CONTENT_LUKS:
+	case DPS_CONTENT_MEMBER:
+	case DPS_CONTENT_VERITY:
+		break;
 	}
+	return partition->content.type;
 }
 
 guint
@@ -159,6 +172,14 @@ dps_partition_get_content_label(DpsPartition *partition)
 	g_return_val_if_fail(partition != NULL, NULL);
 
 	return partition->content.label;
+}
+
+const char *
+dps_partition_get_content_problem(DpsPartition *partition)
+{
+	g_return_val_if_fail(partition != NULL, NULL);
+
+	return partition->content.problem;
 }
 
 const DpsSubvolume *

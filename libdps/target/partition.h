@@ -32,5 +32,8 @@ gboolean dps_partition_is_member(DpsPartition *partition);
 /* Whether it holds GRUB's core image or PowerPC's boot program and no file system. */
 gboolean dps_partition_is_firmware_area(DpsPartition *partition);
 
+/* Whether the medium did not give what it holds: then nothing can be said of that. */
+gboolean dps_partition_is_unreadable(DpsPartition *partition);
+
 /* What it holds, for messages: "btrfs", "LVM2_member", "nothing that is known". */
 const char *dps_partition_describe_content(DpsPartition *partition);

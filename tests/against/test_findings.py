@@ -267,6 +267,25 @@ def test_fs_ambiguous_where_systemd_looks(tmp_path, more, severity):
     assert severity == "error" or "error" not in [finding["severity"] for finding in found]
 
 
+HOME = "933ac7e1-2eb4-4f13-b844-0e14e2aef915"
+
+
+@needs_mounts
+@pytest.mark.parametrize(("home_type", "severity"), [(HOME, "error"), (makedisk.GENERIC, "warning")])
+def test_content_unreadable_fires(tmp_path, home_type, severity):
+    """More of it, and what else is said then, in tests/cli/test_unreadable.py."""
+    image = sound(tmp_path, Partition(size=16, type=home_type, content="ext4"))
+    start = makedisk.table(image)["partitions"][2]["start"] * SECTOR
+    with makedisk.with_bad_blocks({image: [start]}) as place:
+        found = check(place / image.name)
+    assert only(found, "content-unreadable")["severity"] == severity
+    assert [f["code"] for f in found if f["severity"] == "error"] == ["content-unreadable"] * (severity == "error")
+
+
+def test_content_unreadable_silent(tmp_path):
+    assert "content-unreadable" not in codes(check(sound(tmp_path, Partition(size=16, type=HOME))))
+
+
 def test_many_of_everything(tmp_path):
     """As many ESPs, lines of fstab and command lines as are read: each is not held against each, in
     the time that a reader has."""

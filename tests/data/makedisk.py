@@ -212,6 +212,53 @@ def mounted(image):
         wait_until_detached(image)
 
 
+def data_blocks(path):
+    """Of a sparse file: each block of 4096 bytes that is no hole, and where it is."""
+    with open(path, "rb") as file:
+        at, size = 0, path.stat().st_size
+        with contextlib.suppress(OSError):  # nothing but a hole to the end
+            while at < size:
+                at = os.lseek(file.fileno(), at, os.SEEK_DATA)
+                end = os.lseek(file.fileno(), at, os.SEEK_HOLE)
+                for offset in range(at, end, 4096):
+                    yield offset, os.pread(file.fileno(), 4096, offset)
+                at = end
+
+
+@contextlib.contextmanager
+def with_bad_blocks(images):
+    """Copies of images, in one directory, of which the kernel cannot read some blocks of 4096 bytes.
+
+    @images: the offsets of each one's.  They lie on a btrfs, where these blocks do not have their
+    checksums any more: to read them is an input/output error, to write them mends them, and reflinks
+    are as bad.  Each is marked in bytes that mean nothing to ext4, FAT and swap, so that it is found.
+    """
+    with tempfile.TemporaryDirectory(prefix="makedisk-") as place:
+        host = pathlib.Path(place, "host.btrfs")
+        with open(host, "wb") as file:
+            file.truncate(sum(image.stat().st_size for image in images) + 256 * MIB)
+        run("mkfs.btrfs", "-q", host)
+        marked = set()
+        with mounted(host) as top:
+            for image, offsets in images.items():
+                run("cp", "--sparse=always", image, top / image.name)
+                for offset in offsets:
+                    with open(top / image.name, "r+b") as file:
+                        file.seek(offset + 200)
+                        file.write(f"{image.name} {offset}".encode())
+                        file.seek(offset)
+                        marked.add(file.read(4096))
+        found = [at for at, block in data_blocks(host) if block in marked]
+        if len(found) != sum(map(len, images.values())):
+            raise ValueError(f"{host}: marked blocks are at {found}")
+        with open(host, "r+b") as file:
+            for at in found:
+                file.seek(at)
+                file.write(b"\0" * 4096)
+        with mounted(host) as top:
+            yield top
+
+
 @contextlib.contextmanager
 def attached(image, number):
     """A partition of an image, on a loop device."""

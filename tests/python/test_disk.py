@@ -73,6 +73,22 @@ def test_attributes(tmp_path: Path) -> None:
     assert entry.content == dps.Content(None, None, None)
 
 
+@pytest.mark.skipif(not makedisk.can_mount(), reason="SKIP: needs root, loop devices and btrfs")
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    parts = [makedisk.Partition(size=8, content="ext4"), makedisk.Partition(size=8, content="ext4")]
+    image = makedisk.make(tmp_path / "x.raw", parts)
+    with makedisk.with_bad_blocks({image: [makedisk.MIB]}) as place:
+        with dps.Disk(place / "x.raw", writable=True) as disk:
+            first, second = disk.partitions
+            assert first.content == dps.Content(None, None, None, "Input/output error")
+            assert second.content.type == "ext4" and second.content.problem is None
+            with pytest.raises(dps.Error, match="partition 1: cannot be home: .*Input/output error") as info:
+                disk.plan(home=1)
+            assert info.value.partition == 1
+            assert [change.partition for change in disk.plan(home=2)] == [2]
+        del disk
+
+
 def test_large_sectors(tmp_path: Path) -> None:
     path = makedisk.make(tmp_path / "x", [makedisk.Partition(size=4)], sector_size=4096)
     with dps.Disk(path) as disk, dps.Disk(path, sector_size=4096) as told:

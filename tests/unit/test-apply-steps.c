@@ -211,7 +211,9 @@ test_journal_is_kept(Fixture *self, gconstpointer data)
 static void
 test_reads(Fixture *self, gconstpointer data)
 {
-	for (guint nth = 1; nth < 200; nth++) {
+	guint n_lost = 0;
+
+	for (guint nth = 1; nth < 400; nth++) {
 		g_autoptr(GError) error = NULL;
 		g_autoptr(DpsDisk) disk = open_disk(self);
 		g_autoptr(DpsPlan) plan = make_plan(disk);
@@ -221,6 +223,10 @@ test_reads(Fixture *self, gconstpointer data)
 		fault_set("read disk.raw", nth, EIO);
 		good = dps_plan_apply(plan, "none", &error);
 		was_reached = fault_clear();
+		/* All of them were given a type: not while what they hold cannot be seen. */
+		for (guint i = 0; good && i < dps_disk_get_n_partitions(disk); i++)
+			g_assert_null(
+				dps_partition_get_content_problem(dps_disk_get_partition(disk, i)));
 		g_clear_pointer(&plan, dps_plan_unref);
 		g_clear_pointer(&disk, dps_disk_unref);
 		assert_disk(self, good ? NEW : OLD);
@@ -230,9 +236,12 @@ test_reads(Fixture *self, gconstpointer data)
 			g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
 			g_assert_nonnull(strstr(error->message, "nothing was changed: "));
 			g_assert_null(strstr(error->message, "reads back otherwise"));
+			n_lost += strstr(error->message, "cannot be read any more") != NULL;
 		}
-		if (!was_reached)
+		if (!was_reached) {
+			g_assert_cmpuint(n_lost, >, 0);
 			return;
+		}
 		if (good)
 			put_disk(self);
 	}

@@ -28,6 +28,7 @@ make_partition(void)
 		.label = g_strdup("wurzel \xc3\xa4"),
 		.attributes = G_MAXUINT64,
 		.content_type = g_strdup("btrfs"),
+		.content_problem = g_strdup("Input/output error"),
 		.default_subvolume =
 			g_ptr_array_new_with_free_func((GDestroyNotify)subvolume_facts_free),
 		.subvolumes = g_ptr_array_new_with_free_func((GDestroyNotify)subvolume_facts_free),

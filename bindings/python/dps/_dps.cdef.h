@@ -170,6 +170,7 @@ guint64 dps_partition_get_attributes(DpsPartition *partition);
 const char *dps_partition_get_content_type(DpsPartition *partition);
 const char *dps_partition_get_content_uuid(DpsPartition *partition);
 const char *dps_partition_get_content_label(DpsPartition *partition);
+const char *dps_partition_get_content_problem(DpsPartition *partition);
 const DpsSubvolume *dps_partition_get_default_subvolume(DpsPartition *partition);
 GPtrArray *dps_partition_get_subvolumes(DpsPartition *partition);
 guint64 dps_subvolume_get_id(const DpsSubvolume *subvolume);

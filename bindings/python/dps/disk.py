@@ -65,6 +65,8 @@ class Content:
     uuid: Optional[str]
     """As the file system writes it: that of FAT is no UUID."""
     label: Optional[str]
+    problem: Optional[str] = None
+    """Why it could not be read, "Input/output error": then it may be anything."""
 
 
 @dataclass(frozen=True)
@@ -308,6 +310,7 @@ def _partition(pointer: Any) -> Partition:
             type=optional_text(lib.dps_partition_get_content_type(pointer)),
             uuid=optional_text(lib.dps_partition_get_content_uuid(pointer)),
             label=optional_text(lib.dps_partition_get_content_label(pointer)),
+            problem=optional_text(lib.dps_partition_get_content_problem(pointer)),
         ),
         default_subvolume=_subvolume(default) if default else None,
         subvolumes=(

@@ -193,6 +193,19 @@ DPS_API const char *dps_partition_get_content_uuid(DpsPartition *partition);
 DPS_API const char *dps_partition_get_content_label(DpsPartition *partition);
 
 /**
+ * dps_partition_get_content_problem:
+ * @partition: a partition
+ *
+ * A sector that the medium does not give makes what the partition holds unknown, and no more: the
+ * table and the other partitions are as they are.  No type is given to such a partition.
+ *
+ * Returns: (transfer none) (nullable): why what it holds could not be read ("Input/output error");
+ *   %NULL when it could
+ * Since: 0.1
+ */
+DPS_API const char *dps_partition_get_content_problem(DpsPartition *partition);
+
+/**
  * dps_partition_get_default_subvolume:
  * @partition: a partition
  *
