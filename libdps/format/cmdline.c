@@ -8,62 +8,81 @@
  */
 #define SYSTEMD_DISSECTS_ROOT 258
 
-/* The kernel cuts a command line off (COMMAND_LINE_SIZE: 2048 bytes on x86 and arm64, 4096 on
- * s390): what comes behind so many words is never seen. */
-#define MAX_WORDS 1024
+/* The kernel keeps no more of a command line (COMMAND_LINE_SIZE: 2048 bytes on x86 and arm64, 4096
+ * on s390), and its EFI stub drops the word that is cut in two: what stands behind is never seen.
+ */
+#define MAX_LENGTH 4096
 
+/* A word ends here; it had the "=" that counts at @equals, if it had one. */
 static void
-word_free(DpsCmdlineWord *word)
+add_word(GArray *words, char *start, char *equals)
 {
-	g_free(word->key);
-	g_free(word->value);
-	g_free(word);
-}
+	DpsCmdlineWord word = { .key = start, .value = equals ? equals + 1 : NULL };
 
-static void
-add_word(GPtrArray *words, const GString *text)
-{
-	const char *equals = strchr(text->str, '=');
-	DpsCmdlineWord *word = g_new(DpsCmdlineWord, 1);
-
-	word->key =
-		equals ? g_strndup(text->str, (gsize)(equals - text->str)) : g_strdup(text->str);
-	word->value = equals ? g_strdup(equals + 1) : NULL;
-	g_ptr_array_add(words, word);
+	if (equals)
+		*equals = '\0';
+	g_array_append_val(words, word);
 }
 
 /*
  * Quotes of both kinds, anywhere in a word, keep white space together and are removed; a
- * backslash is a character like others.
+ * backslash is a character like others.  In place: words are never longer than what they are made
+ * of.
  */
 static void
-split(const char *text, GPtrArray *words)
+split(char *text, GArray *words)
 {
-	g_autoptr(GString) word = g_string_new(NULL);
+	char *start = text, *to = text, *equals = NULL;
 	gboolean is_word = FALSE;
 	char quote = '\0';
 
 	for (const char *at = text;; at++) {
-		gboolean ends = *at == '\0' || (quote == '\0' && g_ascii_isspace(*at));
+		char c = *at;
+		gboolean ends = c == '\0' || (quote == '\0' && c == ' ');
 
 		if (!ends) {
 			is_word = TRUE;
-			if (quote == '\0' && (*at == '"' || *at == '\''))
-				quote = *at;
-			else if (*at == quote)
+			if (quote == '\0' && (c == '"' || c == '\'')) {
+				quote = c;
+			} else if (c == quote) {
 				quote = '\0';
-			else
-				g_string_append_c(word, *at);
+			} else {
+				if (c == '=' && !equals)
+					equals = to;
+				*to++ = c;
+			}
 			continue;
 		}
 
+		*to++ = '\0';
 		if (is_word)
-			add_word(words, word);
-		if (*at == '\0' || words->len == MAX_WORDS)
+			add_word(words, start, equals);
+		if (c == '\0')
 			return;
 		is_word = FALSE;
-		g_string_truncate(word, 0);
+		start = to;
+		equals = NULL;
 	}
+}
+
+/* (transfer full): what the kernel keeps, as text with blanks between words */
+static char *
+clean(const char *text)
+{
+	size_t length = strnlen(text, MAX_LENGTH + 1);
+	g_autofree char *kept = NULL;
+
+	if (length > MAX_LENGTH) {
+		length = MAX_LENGTH;
+		while (length > 0 && !g_ascii_isspace(text[length]))
+			length--;
+	}
+	/* White space first: a newline separates words, other control characters are no text. */
+	kept = g_strndup(text, length);
+	for (char *at = kept; *at; at++)
+		if (g_ascii_isspace(*at))
+			*at = ' ';
+	return dps_text_clean(kept, length);
 }
 
 static gboolean
@@ -108,12 +127,12 @@ set_string(const char *value, char **out)
 
 /* Mount options are joined by systemd's generators, in the order in which they are given. */
 static void
-join_options(const GPtrArray *words, const char *key, char **out)
+join_options(const GArray *words, const char *key, char **out)
 {
 	g_autoptr(GString) options = g_string_new(NULL);
 
 	for (guint i = 0; i < words->len; i++) {
-		const DpsCmdlineWord *word = words->pdata[i];
+		const DpsCmdlineWord *word = &g_array_index(words, DpsCmdlineWord, i);
 
 		if (!word->value || *word->value == '\0' || !is_key(word->key, key))
 			continue;
@@ -209,10 +228,9 @@ read_subvolume(DpsCmdline *self)
 void
 dps_cmdline_parse(const char *text, DpsCmdline *out)
 {
-	g_autofree char *raw = g_strdup(text ? text : "");
-	g_autofree char *clean = NULL;
 	DpsCmdline self = {
-		.words = g_ptr_array_new_with_free_func((GDestroyNotify)word_free),
+		.text = clean(text ? text : ""),
+		.words = g_array_new(FALSE, FALSE, sizeof(DpsCmdlineWord)),
 		.gpt_auto = DPS_CMDLINE_UNSET,
 		.rd_gpt_auto = DPS_CMDLINE_UNSET,
 		.rw = DPS_CMDLINE_UNSET,
@@ -220,15 +238,9 @@ dps_cmdline_parse(const char *text, DpsCmdline *out)
 		.fstab = DPS_CMDLINE_UNSET,
 	};
 
-	/* White space first: a newline separates words, other control characters are no text. */
-	for (char *at = raw; *at; at++)
-		if (g_ascii_isspace(*at))
-			*at = ' ';
-	clean = dps_text_clean(raw, strlen(raw));
-	split(clean, self.words);
-
+	split(self.text, self.words);
 	for (guint i = 0; i < self.words->len; i++)
-		read_word(&self, self.words->pdata[i]);
+		read_word(&self, &g_array_index(self.words, DpsCmdlineWord, i));
 	join_options(self.words, "rootflags", &self.rootflags);
 	join_options(self.words, "mount.usrflags", &self.usrflags);
 	read_subvolume(&self);
@@ -239,7 +251,8 @@ dps_cmdline_parse(const char *text, DpsCmdline *out)
 void
 dps_cmdline_clear(DpsCmdline *cmdline)
 {
-	g_clear_pointer(&cmdline->words, g_ptr_array_unref);
+	g_clear_pointer(&cmdline->words, g_array_unref);
+	g_clear_pointer(&cmdline->text, g_free);
 	g_clear_pointer(&cmdline->root, g_free);
 	g_clear_pointer(&cmdline->rootfstype, g_free);
 	g_clear_pointer(&cmdline->rootflags, g_free);
@@ -257,7 +270,7 @@ const char *
 dps_cmdline_get(const DpsCmdline *cmdline, const char *key)
 {
 	for (guint i = cmdline->words->len; i > 0; i--) {
-		const DpsCmdlineWord *word = cmdline->words->pdata[i - 1];
+		const DpsCmdlineWord *word = &g_array_index(cmdline->words, DpsCmdlineWord, i - 1);
 
 		if (word->value && is_key(word->key, key))
 			return word->value;
@@ -277,7 +290,7 @@ dps_cmdline_root_is_discovered(const DpsCmdline *cmdline, guint systemd_version)
 
 	/* Before, one root= of another kind was enough, wherever it stands. */
 	for (guint i = 0; i < cmdline->words->len; i++) {
-		const DpsCmdlineWord *word = cmdline->words->pdata[i];
+		const DpsCmdlineWord *word = &g_array_index(cmdline->words, DpsCmdlineWord, i);
 
 		if (word->value && is_key(word->key, "root") &&
 		    !is_discovery(word->value, systemd_version))

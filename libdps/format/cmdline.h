@@ -11,8 +11,8 @@
  */
 
 typedef struct {
-	char *key;
-	char *value; /* NULL: a word without "=" */
+	const char *key;
+	const char *value; /* NULL: a word without "=" */
 } DpsCmdlineWord;
 
 /* A switch: not given (or nothing that could be understood), off, on. */
@@ -27,7 +27,8 @@ typedef enum {
  * are joined with commas, as systemd's generators do.  Strings are valid UTF-8; NULL: not given.
  */
 typedef struct {
-	GPtrArray *words; /* (element-type DpsCmdlineWord): all, in order */
+	GArray *words; /* (element-type DpsCmdlineWord): all, in order; lent by text */
+	char *text;    /* private */
 
 	char *root, *rootfstype, *rootflags, *roothash;
 	char *usr, *usrfstype, *usrflags, *usrhash; /* mount.usr=, mount.usrfstype=, … */
@@ -51,7 +52,8 @@ typedef struct {
  * @text: (nullable): a command line; bytes that are not UTF-8 become U+FFFD
  * @out: (out): what it says; clear it with dps_cmdline_clear()
  *
- * Always succeeds: a quote that is not closed ends with the text, as systemd has it.
+ * Always succeeds: a quote that is not closed ends with the text, as systemd has it.  Of what is
+ * longer than any kernel keeps, 4096 bytes, the words that are whole there are read.
  */
 void dps_cmdline_parse(const char *text, DpsCmdline *out);
 void dps_cmdline_clear(DpsCmdline *cmdline);

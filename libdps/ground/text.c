@@ -10,8 +10,17 @@ dps_text_clean(const char *bytes, gsize size)
 	GString *out = g_string_sized_new(size);
 
 	for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
-		gunichar c = g_utf8_get_char(at);
+		const char *plain = at;
+		gunichar c;
 
+		/* Most of all text, and megabytes of it on a disk that means harm. */
+		while (*at >= ' ' && *at <= '~')
+			at++;
+		g_string_append_len(out, plain, at - plain);
+		if (*at == '\0')
+			break;
+
+		c = g_utf8_get_char(at);
 		/* A tab is white space like a blank; the others move cursors and set colours. */
 		if (c == '\t')
 			g_string_append_c(out, ' ');

@@ -20,7 +20,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	dps_cmdline_parse(text, &cmdline);
 	for (guint i = 0; i < cmdline.words->len; i++) {
-		const DpsCmdlineWord *word = cmdline.words->pdata[i];
+		const DpsCmdlineWord *word = &g_array_index(cmdline.words, DpsCmdlineWord, i);
 
 		fuzz_check_text(word->key);
 		fuzz_check_text(word->value);

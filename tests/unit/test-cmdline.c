@@ -27,7 +27,8 @@ test_words(void)
 
 		dps_cmdline_parse(rows[i].text, &cmdline);
 		for (guint k = 0; k < cmdline.words->len; k++) {
-			const DpsCmdlineWord *word = cmdline.words->pdata[k];
+			const DpsCmdlineWord *word =
+				&g_array_index(cmdline.words, DpsCmdlineWord, k);
 
 			g_string_append_printf(joined, "%s%s%s%s", k > 0 ? "|" : "", word->key,
 					       word->value ? "=" : "",
@@ -138,6 +139,38 @@ test_discovery(void)
 	}
 }
 
+/* No kernel sees more than 4096 bytes, and none sees a word that is cut there. */
+static void
+test_long(void)
+{
+	static const struct {
+		guint before; /* bytes */
+		const char *words;
+		const char *root;
+		guint n_words;
+	} rows[] = {
+		{ 4096 - 7, "root=/a", "/a", 2 }, /* the last word that is seen */
+		{ 4096 - 7, "root=/a ", "/a", 2 },
+		{ 4096 - 7, "root=/ab", NULL, 1 },
+		{ 4096 - 7, "root=/a root=/b", "/a", 2 },
+		{ 4096 - 3, "root=/a", NULL, 1 },
+		{ 4096, "root=/a", NULL, 1 },
+		{ 1 << 20, "root=/a", NULL, 0 },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autofree char *filled = g_strnfill(rows[i].before, 'x');
+		g_autofree char *text = NULL;
+		g_auto(DpsCmdline) line;
+
+		filled[rows[i].before - 1] = ' ';
+		text = g_strconcat(filled, rows[i].words, NULL);
+		dps_cmdline_parse(text, &line);
+		g_assert_cmpstr(line.root, ==, rows[i].root);
+		g_assert_cmpuint(line.words->len, ==, rows[i].n_words);
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -147,5 +180,6 @@ main(int argc, char **argv)
 	g_test_add_func("/cmdline/nothing-said", test_nothing_said);
 	g_test_add_func("/cmdline/subvolume", test_subvolume);
 	g_test_add_func("/cmdline/discovery", test_discovery);
+	g_test_add_func("/cmdline/long", test_long);
 	return g_test_run();
 }
