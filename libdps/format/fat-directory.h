@@ -37,27 +37,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsFatEntry, dps_fat_entry_free)
 /* What is deeper is not read: 260 characters are a path, so no one can have made it by Windows. */
 #define DPS_FAT_MAX_DEPTH 128
 
-/**
- * dps_fat_lookup:
- * @self: a file system
- * @path: parts divided by slashes; case does not matter, short names do as well; "" is the root
- * @error: %DPS_ERROR_NOT_FOUND, %DPS_ERROR_CORRUPT, %DPS_ERROR_IO
- *
- * Returns: (transfer full): what is there, %NULL on failure
- */
-DpsFatEntry *dps_fat_lookup(DpsFat *self, const char *path, GError **error);
-
-/**
- * dps_fat_list:
- * @self: a file system
- * @directory: one of its directories
- * @error: %DPS_ERROR_INVALID: no directory; %DPS_ERROR_CORRUPT; %DPS_ERROR_IO
- *
- * Returns: (transfer full) (element-type DpsFatEntry): in the order on the medium, without ".",
- *   ".." and the volume label; %NULL on failure
- */
-GPtrArray *dps_fat_list(DpsFat *self, const DpsFatEntry *directory, GError **error);
-
 /* What was wrong with how the name of an entry is written; the entry is read all the same. */
 typedef enum {
 	DPS_FAT_FLAW_LONG_NAME = 1 << 0, /* parts are missing, or belong to another entry */

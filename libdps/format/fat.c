@@ -35,6 +35,8 @@ struct _DpsFat {
 	uint64_t window_offset;
 	size_t window_size;
 	uint8_t window[DPS_FAT_WINDOW_SIZE];
+
+	DpsFatDirectories directories;
 };
 
 static gboolean
@@ -226,6 +228,10 @@ dps_fat_open(const DpsRegion *region, GError **error)
 void
 dps_fat_free(DpsFat *self)
 {
+	if (!self)
+		return;
+
+	g_clear_pointer(&self->directories.by_cluster, g_hash_table_unref);
 	g_free(self);
 }
 
@@ -412,4 +418,10 @@ dps_fat_count_free(DpsFat *self, uint32_t *n_clusters, GError **error)
 	}
 	*n_clusters = n;
 	return TRUE;
+}
+
+DpsFatDirectories *
+dps_fat_get_directories(DpsFat *self)
+{
+	return &self->directories;
 }

@@ -132,3 +132,12 @@ gboolean dps_fat_read_entry(DpsFat *self, uint32_t cluster, uint32_t *value, GEr
 
 /* The cluster behind @cluster in its chain, or DPS_FAT_CLUSTER_END; anything else is CORRUPT. */
 gboolean dps_fat_next(DpsFat *self, uint32_t cluster, uint32_t *next, GError **error);
+
+/* What fat-lookup keeps of directories. */
+typedef struct {
+	GHashTable *by_cluster; /* NULL before the first */
+	guint n_kept;		/* names in it */
+	guint slots_read;
+} DpsFatDirectories;
+
+DpsFatDirectories *dps_fat_get_directories(DpsFat *self);

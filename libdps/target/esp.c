@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "target/esp.h"
 #include "format/fat-file.h"
+#include "format/fat-lookup.h"
 #include "ground/error.h"
 
 #include <errno.h>

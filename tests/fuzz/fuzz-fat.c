@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "format/fat-check.h"
-#include "format/fat-directory.h"
+#include "format/fat-lookup.h"
 #include "fuzz-files.h"
 #include "image-target.h"
 #include "target/esp.h"

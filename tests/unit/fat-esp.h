@@ -4,6 +4,7 @@
 #include "fat-image.h"
 #include "format/fat-check.h"
 #include "format/fat-file.h"
+#include "format/fat-lookup.h"
 #include "ground/error.h"
 
 /* What the tests of FAT share: the widths, a small ESP of each, and the reader of it. */

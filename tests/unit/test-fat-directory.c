@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fat-esp.h"
+#include "failing-region.h"
 
 /* How a name is written, and what comes of it. */
 static void
@@ -217,6 +218,67 @@ test_root_of_fat32_nowhere(void)
 	}
 }
 
+/* Each directory is read once, however many names are asked for. */
+static void
+test_reads(void)
+{
+	g_autoptr(Image) image = image_new(12, 40);
+	ImageDir root = image_root(image), directory = image_add_dir(image, &root, "D          ");
+	FailingRegion counted = { .first = G_MAXUINT };
+	g_autoptr(DpsFat) fat = NULL;
+	DpsRegion region;
+	guint n_reads = 0;
+
+	image_add_file(image, &directory, "a long name", "ALONGN~1   ", 0);
+	counted.below = dps_region_over_memory(image->bytes, image->size);
+	region = dps_region_over_reader(failing_region_read, &counted, image->size);
+	fat = dps_fat_open(&region, NULL);
+	for (guint i = 0; i < 1000; i++) {
+		g_autoptr(DpsFatEntry) found = dps_fat_lookup(fat, "/d/a LONG name", NULL);
+		g_autoptr(DpsFatEntry) same = dps_fat_lookup(fat, "/d/alongn~1", NULL);
+		g_autoptr(DpsFatEntry) missing = dps_fat_lookup(fat, "/d/b", NULL);
+		g_autoptr(DpsFatEntry) top = dps_fat_lookup(fat, "/d", NULL);
+		g_autoptr(GPtrArray) names = dps_fat_list(fat, top, NULL);
+
+		g_assert_cmpstr(found->name, ==, "a long name");
+		g_assert_cmpstr(same->name, ==, "a long name");
+		g_assert_null(missing);
+		g_assert_cmpuint(names->len, ==, 1);
+		if (i == 0)
+			n_reads = counted.n_reads;
+	}
+	g_assert_cmpuint(counted.n_reads, ==, n_reads);
+}
+
+/* Directories that lead into one another's clusters are read so often, and no more. */
+static void
+test_shared_clusters(void)
+{
+	g_autoptr(Image) image = image_new(12, 40);
+	g_autoptr(DpsFat) fat = NULL;
+	guint n_looped = 0, n_refused = 0;
+
+	for (guint i = 2; i < 42; i++) {
+		image_set(image, i, i < 41 ? i + 1 : 2);
+		memset(image->bytes + image_cluster(image, i), 0xE5, IMAGE_SECTOR);
+	}
+	fat = open_image(image);
+	for (guint i = 2; i < 42; i++) {
+		DpsFatEntry directory = { .name = (char *)"d",
+					  .attributes = DPS_FAT_ATTRIBUTE_DIRECTORY,
+					  .cluster = i };
+		g_autoptr(GError) error = NULL;
+
+		g_assert_null(dps_fat_list(fat, &directory, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
+		n_looped += strstr(error->message, "loop") != NULL;
+		n_refused += strstr(error->message, "share") != NULL;
+	}
+	g_assert_cmpuint(n_looped, >=, 32);
+	g_assert_cmpuint(n_refused, >, 0);
+	g_assert_cmpuint(n_looped + n_refused, ==, 40);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -227,5 +289,7 @@ main(int argc, char **argv)
 	g_test_add_func("/fat-directory/too-deep", test_too_deep);
 	g_test_add_func("/fat-directory/looped", test_looped_directory);
 	g_test_add_func("/fat-directory/root-nowhere", test_root_of_fat32_nowhere);
+	g_test_add_func("/fat-directory/reads", test_reads);
+	g_test_add_func("/fat-directory/shared-clusters", test_shared_clusters);
 	return g_test_run();
 }
