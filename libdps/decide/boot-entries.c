@@ -47,6 +47,10 @@ add_entry(DpsBoot *self, DpsBootPart *part, const char *path, DpsBlsEntry *bls,
 	g_ptr_array_add(self->entries, entry);
 }
 
+/* To open a file takes its time, too: whatever is in it, it counts as its part of all text. */
+#define MAX_FILES_READ 4096
+#define MIN_CHARGE (DPS_BOOT_MAX_TEXT / MAX_FILES_READ)
+
 static double
 in_mib(uint64_t bytes)
 {
@@ -57,8 +61,10 @@ in_mib(uint64_t bytes)
 static gboolean
 take_text(DpsBoot *self, const DpsBootPart *part, const char *path, size_t size)
 {
-	gboolean is_there = size <= self->text_left;
+	gboolean is_there;
 
+	size = MAX(size, MIN_CHARGE);
+	is_there = size < self->text_left;
 	if (!is_there && self->text_left > 0)
 		dps_boot_note_unread(self, part,
 				     "boot entries and images have more than %.1f MiB of text: "
@@ -83,13 +89,27 @@ note_unread_entry(DpsBoot *self, const DpsBootPart *part, const char *path, cons
 		dps_boot_note_unread(self, part, "%s", error->message);
 }
 
+/* What was read of it, and what its profiles make of that: each is an entry, with the texts of the
+ * base. */
 static size_t
 count_text(const DpsProgram *program)
 {
-	size_t size = 0;
+	size_t size = program->is_pe ? program->uki.text_size : 0;
 
-	for (guint i = 0; program->is_pe && i < program->uki.strings->len; i++)
-		size += strlen(program->uki.strings->pdata[i]);
+	for (guint i = 0; program->is_pe && i < program->uki.profiles->len; i++) {
+		const DpsUkiProfile *profile = program->uki.profiles->pdata[i];
+		const DpsOsRelease *os_release = profile->os_release;
+		const char *const texts[] = {
+			profile->cmdline,
+			os_release ? dps_os_release_get_title(os_release) : NULL,
+			os_release ? dps_os_release_get_version(os_release) : NULL,
+			os_release ? dps_os_release_get_sort_key(os_release) : NULL,
+		};
+
+		size += MIN_CHARGE / 2;
+		for (guint k = 0; k < G_N_ELEMENTS(texts); k++)
+			size += texts[k] ? strlen(texts[k]) : 0;
+	}
 	return size;
 }
 
@@ -101,7 +121,7 @@ append_addons(DpsBoot *self, DpsBootPart *part, const char *directory, const Dps
 {
 	g_autoptr(GPtrArray) names = dps_boot_list_all(self, part, directory);
 
-	for (guint i = 0; i < names->len; i++) {
+	for (guint i = 0; i < names->len && self->text_left > 0; i++) {
 		const DpsFileInfo *info = names->pdata[i];
 		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
 		g_autofree char *lower = g_ascii_strdown(info->name, -1);
@@ -109,7 +129,7 @@ append_addons(DpsBoot *self, DpsBootPart *part, const char *directory, const Dps
 
 		if (info->kind != DPS_FILE_REGULAR || !g_str_has_suffix(lower, ".addon.efi"))
 			continue;
-		addon = dps_program_read(part, path);
+		addon = dps_program_read(part, path, DPS_UKI_TEXTS);
 		if (take_text(self, part, path, count_text(addon)) && addon->is_pe &&
 		    !addon->uki.has_linux && addon->uki.cmdline &&
 		    addon->uki.pe.machine == uki->pe.machine &&
@@ -141,7 +161,7 @@ static char *
 read_uki_words(DpsBoot *self, DpsBootPart *part, const DpsBlsEntry *bls)
 {
 	g_autofree char *path = g_strconcat("/", bls->path, NULL);
-	DpsProgram *program = dps_program_read(part, path);
+	DpsProgram *program = dps_program_read(part, path, DPS_UKI_TEXTS);
 	g_autofree char *addons = NULL;
 	const char *own = NULL;
 	char *words = NULL;
@@ -177,6 +197,8 @@ dps_boot_read_type1(DpsBoot *self, DpsBootPart *part, const char *directory)
 		if (info->kind == DPS_FILE_DIRECTORY || !g_str_has_suffix(lower, ".conf") ||
 		    *lower == '.' || g_str_has_prefix(lower, "auto-"))
 			continue;
+		if (self->text_left == 0)
+			return;
 		text = dps_files_read(part->files, path, DPS_BLS_MAX_FILE_SIZE, &size, &error);
 		if (!text) {
 			note_unread_entry(self, part, path, error);
@@ -206,13 +228,19 @@ dps_boot_read_type2(DpsBoot *self, DpsBootPart *part)
 		if (info->kind != DPS_FILE_REGULAR || !g_str_has_suffix(lower, ".efi") ||
 		    *lower == '.' || g_str_has_prefix(lower, "auto-"))
 			continue;
-		program = dps_program_read(part, path);
+		if (self->text_left == 0)
+			return;
+		program = dps_program_read(part, path, DPS_UKI_TEXTS);
 		g_ptr_array_add(self->ukis, program);
 		if (!take_text(self, part, path, count_text(program)))
 			return;
 		if (g_str_has_suffix(lower, ".addon.efi"))
 			continue;
 		addons = dps_boot_read_addons(self, part, program);
+		/* Each profile has them. */
+		if (program->is_pe && *addons &&
+		    !take_text(self, part, path, strlen(addons) * program->uki.profiles->len))
+			return;
 		profiles =
 			dps_bls_entries_from_uki(info->name, program->is_pe ? &program->uki : NULL);
 		while (profiles->len > 0)

@@ -9,11 +9,11 @@
 #define DPS_BOOT_MAX_NAMES 512
 
 /*
- * What the texts of all entries and programs may have together: 512 entries of 32 KiB.  The files
- * of a FAT can share their clusters, and each be as long as an entry may be: without this a disk of
- * 4 MiB would ask for gigabytes.  What is behind it is not read.
+ * What the texts of all entries and programs may have together: 512 entries of 8 KiB.  The files
+ * of a FAT can share their clusters, its directories likewise, and each be as long as an entry may
+ * be: without this a disk of 4 MiB would ask for gigabytes.  What is behind it is not read.
  */
-#define DPS_BOOT_MAX_TEXT ((size_t)16 << 20)
+#define DPS_BOOT_MAX_TEXT ((size_t)4 << 20)
 
 /* Says that something is there and was not read; from some number on, only that there is more. */
 void dps_boot_note_unread(DpsBoot *self, const DpsBootPart *part, const char *format, ...)

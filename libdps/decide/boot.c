@@ -127,7 +127,7 @@ arch_of_fallback_name(const char *name)
 }
 
 DpsProgram *
-dps_program_read(DpsBootPart *part, const char *path)
+dps_program_read(DpsBootPart *part, const char *path, DpsUkiDepth depth)
 {
 	DpsProgram *program = g_new0(DpsProgram, 1);
 	g_autoptr(GError) error = NULL;
@@ -141,7 +141,8 @@ dps_program_read(DpsBootPart *part, const char *path)
 	file = dps_files_open(part->files, path, &error);
 	if (file) {
 		program->size = dps_file_get_region(file)->size;
-		program->is_pe = dps_uki_read(dps_file_get_region(file), &program->uki, &error);
+		program->is_pe =
+			dps_uki_read_to(dps_file_get_region(file), depth, &program->uki, &error);
 	}
 	if (!program->is_pe)
 		program->problem = g_strdup(error->message);
@@ -295,6 +296,16 @@ open_part(DpsBootPart *part, DpsDisk *disk, DpsTree *tree, DpsPartition *partiti
 	}
 }
 
+static gboolean
+has_fallback_for(DpsBoot *self, DpsArch arch)
+{
+	for (guint i = 0; i < self->fallbacks->len; i++)
+		if (((const DpsProgram *)self->fallbacks->pdata[i])->name_arch == arch)
+			return TRUE;
+	return FALSE;
+}
+
+/* One an architecture: where a name is there twice, the first is the one that is found. */
 static void
 read_fallbacks(DpsBoot *self)
 {
@@ -303,10 +314,12 @@ read_fallbacks(DpsBoot *self)
 	for (guint i = 0; i < names->len; i++) {
 		const DpsFileInfo *info = names->pdata[i];
 		g_autofree char *path = g_strconcat("/EFI/BOOT/", info->name, NULL);
+		DpsArch arch = arch_of_fallback_name(info->name);
 
-		if (info->kind == DPS_FILE_REGULAR &&
-		    arch_of_fallback_name(info->name) != DPS_ARCH_NONE)
-			g_ptr_array_add(self->fallbacks, dps_program_read(&self->esp, path));
+		if (info->kind == DPS_FILE_REGULAR && arch != DPS_ARCH_NONE &&
+		    !has_fallback_for(self, arch))
+			g_ptr_array_add(self->fallbacks,
+					dps_program_read(&self->esp, path, DPS_UKI_ALL));
 	}
 }
 

@@ -133,7 +133,7 @@ char *dps_boot_find_beside_shim(const DpsBootPart *part, const char *directory, 
 				DpsShimPart what);
 
 /* Reads one EFI program: (transfer full). */
-DpsProgram *dps_program_read(DpsBootPart *part, const char *path);
+DpsProgram *dps_program_read(DpsBootPart *part, const char *path, DpsUkiDepth depth);
 void dps_program_free(DpsProgram *program);
 
 /* Whether other firmware than UEFI boots this disk, as far as types, boot programs and the first

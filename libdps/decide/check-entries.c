@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+/* Files that entries name and that are looked for: three an entry, as many entries as are read. */
+#define MAX_LOOKED_FOR 8192
+
 /* Whether an entry lies where systemd-boot looks for it: on the ESP or XBOOTLDR. */
 static gboolean
 is_on_boot_part(DpsCheck *check, const DpsBootEntry *entry)
@@ -20,10 +23,11 @@ report_entry(DpsCheck *check, DpsSeverity severity, const DpsBootEntry *entry, c
 			      hint, "%s", message);
 }
 
-/* One file that an entry names.  Severity 0: how much the entry needs it hangs on who reads it. */
+/* One file that an entry names.  Severity 0: how much the entry needs it hangs on who reads it.
+ * @n_left: how many may still be looked for */
 static void
 look_for(DpsCheck *check, DpsSeverity severity, const DpsBootEntry *entry, const char *key,
-	 const char *path)
+	 const char *path, guint *n_left)
 {
 	g_autoptr(DpsFileInfo) info = NULL;
 	g_autofree char *message = NULL;
@@ -31,6 +35,12 @@ look_for(DpsCheck *check, DpsSeverity severity, const DpsBootEntry *entry, const
 	/* GRUB fills in variables, and has names of its own for disks. */
 	if (!path || strchr(path, '$') || *path == '(')
 		return;
+	if (*n_left == 0) {
+		dps_check_cannot_judge(check, dps_check_part_number(entry->part),
+				       "boot entries name more files than are looked for");
+		return;
+	}
+	(*n_left)--;
 	info = dps_boot_lookup(entry->part, path);
 	if (info && info->kind == DPS_FILE_REGULAR)
 		return;
@@ -54,6 +64,8 @@ check_bls_entry_file_missing(DpsCheck *check)
 		[DPS_BLS_LOADER_UKI] = "uki",
 	};
 
+	guint n_left = MAX_LOOKED_FOR;
+
 	dps_check_need_boot_parts(check);
 	for (guint i = 0; i < check->boot->entries->len; i++) {
 		const DpsBootEntry *entry = check->boot->entries->pdata[i];
@@ -63,18 +75,18 @@ check_bls_entry_file_missing(DpsCheck *check)
 		    bls->loader == DPS_BLS_LOADER_NONE || bls->loader == DPS_BLS_LOADER_UKI_URL ||
 		    entry->hidden == DPS_BLS_HIDDEN_ARCH)
 			continue;
-		look_for(check, 0, entry, keys[bls->loader], bls->path);
+		look_for(check, 0, entry, keys[bls->loader], bls->path, &n_left);
 		for (guint j = 0; j < bls->initrds->len; j++)
-			look_for(check, 0, entry, "initrd", bls->initrds->pdata[j]);
-		look_for(check, 0, entry, "devicetree", bls->devicetree);
+			look_for(check, 0, entry, "initrd", bls->initrds->pdata[j], &n_left);
+		look_for(check, 0, entry, "devicetree", bls->devicetree, &n_left);
 		/* What systemd-boot up to 257 does not read, and without which the kernel starts.
 		 */
 		for (guint j = 0; j < bls->devicetree_overlays->len; j++)
 			look_for(check, DPS_SEVERITY_WARNING, entry, "devicetree-overlay",
-				 bls->devicetree_overlays->pdata[j]);
+				 bls->devicetree_overlays->pdata[j], &n_left);
 		for (guint j = 0; j < bls->extras->len; j++)
-			look_for(check, DPS_SEVERITY_WARNING, entry, "extra",
-				 bls->extras->pdata[j]);
+			look_for(check, DPS_SEVERITY_WARNING, entry, "extra", bls->extras->pdata[j],
+				 &n_left);
 	}
 }
 
@@ -195,7 +207,7 @@ check_bls_linux_not_efi(DpsCheck *check)
 		if (!info || info->kind != DPS_FILE_REGULAR ||
 		    dps_check_is_file_damaged(check, entry->part, entry->bls->path))
 			continue;
-		program = dps_program_read(entry->part, entry->bls->path);
+		program = dps_program_read(entry->part, entry->bls->path, DPS_UKI_SECTIONS);
 		if (!program->is_pe)
 			message = g_strdup_printf("linux /%s is no EFI program: %s",
 						  entry->bls->path, program->problem);

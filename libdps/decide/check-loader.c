@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+/* A line or two a vendor: shim's own package has one. */
+#define MAX_CSV_LINES 64
+
 /* Whether the ESP's files can be judged; says so when they cannot. */
 static gboolean
 can_read_esp(DpsCheck *check)
@@ -174,7 +177,7 @@ find_csv_problem(DpsCheck *check, const char *directory, const char *name, gbool
 	if (!lines)
 		return g_strdup_printf("%s: %s", path, error->message);
 
-	for (guint i = 0; i < lines->len; i++) {
+	for (guint i = 0; i < MIN(lines->len, MAX_CSV_LINES); i++) {
 		const DpsShimCsvLine *line = lines->pdata[i];
 		g_autofree char *file = g_strdup_printf("%s/%s", directory, line->file);
 		DpsProgram *program;
@@ -185,7 +188,7 @@ find_csv_problem(DpsCheck *check, const char *directory, const char *name, gbool
 					       line->file);
 		if (dps_check_is_file_damaged(check, esp, file))
 			continue;
-		program = dps_program_read(esp, file);
+		program = dps_program_read(esp, file, DPS_UKI_SECTIONS);
 		is_pe = program->is_pe;
 		dps_program_free(program);
 		if (!is_pe)

@@ -3,6 +3,12 @@
 
 #include <string.h>
 
+/* Addons that are judged, and programs below EFI/Linux: directories of a FAT can share their
+ * clusters, and 512 of them have 262144 names then. */
+#define MAX_ADDONS 1024
+#define ADDON_TEXT ((size_t)4 << 10) /* with more text it counts as several */
+#define MAX_MISPLACED 1024
+
 typedef void (*UkiVisit)(DpsCheck *check, const DpsProgram *program);
 
 static gboolean
@@ -57,12 +63,26 @@ find_owner(DpsCheck *check, const DpsBootPart *part, const char *directory)
 	return NULL;
 }
 
+/* Whether no more addons are read; then it says so. */
+static gboolean
+is_spent(DpsCheck *check, const DpsBootPart *part, guint n_left)
+{
+	if (n_left == 0)
+		dps_check_cannot_judge(check, dps_check_part_number(part),
+				       "there are more addons than are read");
+	return n_left == 0;
+}
+
+/* @n_left: how many may still be read */
 static void
 look_into_addons(DpsCheck *check, DpsBootPart *part, const char *directory, const DpsUki *uki,
-		 AddonVisit visit)
+		 AddonVisit visit, guint *n_left)
 {
-	g_autoptr(GPtrArray) names = dps_boot_list(part, directory);
+	g_autoptr(GPtrArray) names = NULL;
 
+	if (!dps_boot_exists(part, directory) || is_spent(check, part, *n_left))
+		return;
+	names = dps_boot_list(part, directory);
 	for (guint i = 0; i < names->len; i++) {
 		const DpsFileInfo *info = names->pdata[i];
 		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
@@ -71,7 +91,12 @@ look_into_addons(DpsCheck *check, DpsBootPart *part, const char *directory, cons
 		if (info->kind != DPS_FILE_REGULAR || !is_addon_name(info->name) ||
 		    dps_check_is_file_damaged(check, part, path))
 			continue;
-		addon = dps_program_read(part, path);
+		if (is_spent(check, part, *n_left))
+			return;
+		(*n_left)--;
+		addon = dps_program_read(part, path, DPS_UKI_TEXTS);
+		*n_left -=
+			MIN(*n_left, (guint)(addon->is_pe ? addon->uki.text_size / ADDON_TEXT : 0));
 		visit(check, addon, uki);
 		dps_program_free(addon);
 	}
@@ -82,6 +107,7 @@ static void
 visit_addons(DpsCheck *check, AddonVisit visit)
 {
 	DpsBootPart *const parts[] = { &check->boot->esp, &check->boot->xbootldr };
+	guint n_left = MAX_ADDONS;
 
 	for (guint i = 0; i < G_N_ELEMENTS(parts); i++) {
 		g_autoptr(GPtrArray) names = dps_boot_list(parts[i], "/EFI/Linux");
@@ -97,9 +123,10 @@ visit_addons(DpsCheck *check, AddonVisit visit)
 				continue;
 			owner = find_owner(check, parts[i], info->name);
 			look_into_addons(check, parts[i], path,
-					 owner && owner->is_pe ? &owner->uki : NULL, visit);
+					 owner && owner->is_pe ? &owner->uki : NULL, visit,
+					 &n_left);
 		}
-		look_into_addons(check, parts[i], "/loader/addons", NULL, visit);
+		look_into_addons(check, parts[i], "/loader/addons", NULL, visit, &n_left);
 	}
 }
 
@@ -299,6 +326,7 @@ static void
 look_into_subdirectories(DpsCheck *check, DpsBootPart *part)
 {
 	g_autoptr(GPtrArray) names = dps_boot_list(part, "/EFI/Linux");
+	guint n = 0;
 
 	for (guint i = 0; i < names->len; i++) {
 		const DpsFileInfo *directory = names->pdata[i];
@@ -315,10 +343,17 @@ look_into_subdirectories(DpsCheck *check, DpsBootPart *part)
 			g_autofree char *name = g_ascii_strdown(info->name, -1);
 			DpsProgram *program;
 
-			if (info->kind != DPS_FILE_REGULAR || !g_str_has_suffix(name, ".efi") ||
-			    is_started_by_entry(check, part, file))
+			if (info->kind != DPS_FILE_REGULAR || !g_str_has_suffix(name, ".efi"))
 				continue;
-			program = dps_program_read(part, file);
+			if (n++ == MAX_MISPLACED) {
+				dps_check_cannot_judge(
+					check, dps_check_part_number(part),
+					"there are more programs below EFI/Linux than are read");
+				return;
+			}
+			if (is_started_by_entry(check, part, file))
+				continue;
+			program = dps_program_read(part, file, DPS_UKI_SECTIONS);
 			if (program->is_pe && program->uki.has_linux)
 				report_uki(check, 0, program, "move it to EFI/Linux itself",
 					   "is in a directory below EFI/Linux: no menu shows it");

@@ -65,6 +65,18 @@ split(char *text, GArray *words)
 	}
 }
 
+/* (transfer full): room for as many words as there can be, and no more: there are thousands of
+ * lines on a disk that means harm */
+static GArray *
+new_words(const char *text)
+{
+	guint n = 1;
+
+	for (const char *at = text; *at; at++)
+		n += *at == ' ';
+	return g_array_sized_new(FALSE, FALSE, sizeof(DpsCmdlineWord), n);
+}
+
 /* (transfer full): what the kernel keeps, as text with blanks between words */
 static char *
 clean(const char *text)
@@ -230,7 +242,6 @@ dps_cmdline_parse(const char *text, DpsCmdline *out)
 {
 	DpsCmdline self = {
 		.text = clean(text ? text : ""),
-		.words = g_array_new(FALSE, FALSE, sizeof(DpsCmdlineWord)),
 		.gpt_auto = DPS_CMDLINE_UNSET,
 		.rd_gpt_auto = DPS_CMDLINE_UNSET,
 		.rw = DPS_CMDLINE_UNSET,
@@ -238,6 +249,7 @@ dps_cmdline_parse(const char *text, DpsCmdline *out)
 		.fstab = DPS_CMDLINE_UNSET,
 	};
 
+	self.words = new_words(self.text);
 	split(self.text, self.words);
 	for (guint i = 0; i < self.words->len; i++)
 		read_word(&self, &g_array_index(self.words, DpsCmdlineWord, i));

@@ -4,7 +4,7 @@
 #include <glib.h>
 
 /* A label and a line of options for each loader: far below. */
-#define DPS_SHIM_CSV_MAX_SIZE ((size_t)1024 * 1024)
+#define DPS_SHIM_CSV_MAX_SIZE ((size_t)64 * 1024)
 
 /*
  * shim's BOOT<ARCH>.CSV: UTF-16LE lines "file,label,options,comment" that fallback makes boot

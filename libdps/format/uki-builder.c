@@ -8,13 +8,16 @@
  * that changes it (shim's SBAT.md). */
 #define MAX_SBAT_COMPONENTS 64
 
-/* How far GRUB's and shim's own data are searched, and in which pieces. */
+/* How far GRUB's modules and shim's own data are searched, and in which pieces: shims have 1 MiB,
+ * and are searched for three words. */
 #define MAX_SEARCH_SIZE ((size_t)16 * 1024 * 1024)
+#define MAX_SHIM_SEARCH_SIZE (MAX_SEARCH_SIZE / 4)
 #define SEARCH_STEP ((size_t)64 * 1024)
 
 /* Whether the bytes of a section have @needle somewhere, in pieces of bounded size. */
 static gboolean
-section_has(DpsUkiReading *reading, const char *name, const char *needle, size_t needle_size)
+section_has(DpsUkiReading *reading, const char *name, const char *needle, size_t needle_size,
+	    size_t max_size)
 {
 	const DpsPeSection *section = dps_pe_find_section(&reading->uki->pe, name, 0);
 	g_autofree uint8_t *piece = NULL;
@@ -25,7 +28,7 @@ section_has(DpsUkiReading *reading, const char *name, const char *needle, size_t
 					   dps_pe_section_get_size(section), &region, NULL))
 		return FALSE;
 
-	size = MIN(region.size, MAX_SEARCH_SIZE);
+	size = MIN(region.size, max_size);
 	piece = g_malloc(SEARCH_STEP);
 	for (uint64_t at = 0; size - at >= needle_size; at += SEARCH_STEP - overlap) {
 		size_t length = (size_t)MIN(SEARCH_STEP, size - at);
@@ -127,8 +130,8 @@ get_sbat_version(DpsUki *uki, GPtrArray *versions, const char *name, gboolean ve
 
 /* UTF-16, as UEFI has text; the last NUL belongs to the string literal. */
 #define DATA_HAS(reading, text)                                                                    \
-	(section_has(reading, ".data", text, sizeof(text)) ||                                      \
-	 section_has(reading, ".text", text, sizeof(text)))
+	(section_has(reading, ".data", text, sizeof(text), MAX_SHIM_SEARCH_SIZE) ||                \
+	 section_has(reading, ".text", text, sizeof(text), MAX_SHIM_SEARCH_SIZE))
 
 /* shim, fallback and MokManager have the same .sbat.  What they have in their data differs. */
 static DpsEfiBuilder
@@ -156,7 +159,8 @@ find_builder(DpsUkiReading *reading)
 		return builder;
 
 	if ((version = get_sbat_version(uki, versions, "shim", TRUE)))
-		builder = tell_shims_apart(reading);
+		builder = reading->depth == DPS_UKI_ALL ? tell_shims_apart(reading)
+							: DPS_EFI_BUILDER_SHIM;
 	/* Upstream's version counts: what it can do is told by it. */
 	else if ((version = get_sbat_version(uki, versions, "grub", FALSE)))
 		builder = DPS_EFI_BUILDER_GRUB; /* NOLINT(bugprone-branch-clone): order */
@@ -182,6 +186,6 @@ dps_uki_read_builder(DpsUkiReading *reading)
 	DpsUki *uki = reading->uki;
 
 	uki->builder = find_builder(reading);
-	if (uki->builder == DPS_EFI_BUILDER_GRUB)
-		uki->has_bli = section_has(reading, "mods", bli, sizeof(bli));
+	if (uki->builder == DPS_EFI_BUILDER_GRUB && reading->depth == DPS_UKI_ALL)
+		uki->has_bli = section_has(reading, "mods", bli, sizeof(bli), MAX_SEARCH_SIZE);
 }

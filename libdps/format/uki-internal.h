@@ -9,6 +9,7 @@
 typedef struct {
 	const DpsRegion *region;
 	DpsUki *uki;
+	DpsUkiDepth depth;
 	size_t text_left; /* bytes of text that may still be kept */
 	GError *error;	  /* the medium failed */
 } DpsUkiReading;

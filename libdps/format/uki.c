@@ -59,8 +59,11 @@ char *
 dps_uki_read_text(DpsUkiReading *reading, const DpsPeSection *section, size_t *size)
 {
 	size_t length, text_size;
-	char *text = read_bytes(reading, section, MIN(MAX_TEXT_SIZE, reading->text_left), &length);
+	char *text;
 
+	if (reading->depth == DPS_UKI_SECTIONS)
+		return NULL;
+	text = read_bytes(reading, section, MIN(MAX_TEXT_SIZE, reading->text_left), &length);
 	if (!text)
 		return NULL;
 
@@ -326,10 +329,12 @@ find_kind(const DpsPe *pe)
 }
 
 gboolean
-dps_uki_read(const DpsRegion *region, DpsUki *out, GError **error)
+dps_uki_read_to(const DpsRegion *region, DpsUkiDepth depth, DpsUki *out, GError **error)
 {
 	g_auto(DpsUki) uki = { 0 };
-	DpsUkiReading reading = { .region = region, .uki = &uki, .text_left = MAX_ALL_TEXT_SIZE };
+	DpsUkiReading reading = {
+		.region = region, .uki = &uki, .depth = depth, .text_left = MAX_ALL_TEXT_SIZE
+	};
 
 	if (!dps_pe_read(region, &uki.pe, error))
 		return FALSE;
@@ -351,9 +356,16 @@ dps_uki_read(const DpsRegion *region, DpsUki *out, GError **error)
 		return FALSE;
 	}
 
+	uki.text_size = MAX_ALL_TEXT_SIZE - reading.text_left;
 	*out = uki;
 	uki = (DpsUki){ 0 };
 	return TRUE;
+}
+
+gboolean
+dps_uki_read(const DpsRegion *region, DpsUki *out, GError **error)
+{
+	return dps_uki_read_to(region, DPS_UKI_ALL, out, error);
 }
 
 void

@@ -74,6 +74,8 @@ typedef struct {
 	char *unreadable;   /* a section that could not be read: truncated, too large */
 	char *embedded_nul; /* a text section has a NUL inside; bootctl refuses the file */
 
+	size_t text_size; /* bytes of text that were read to know all this */
+
 	GPtrArray *strings;	/* private: owns what is lent */
 	GPtrArray *os_releases; /* private: likewise */
 } DpsUki;
@@ -89,5 +91,14 @@ typedef struct {
  * Returns: %TRUE on success
  */
 gboolean dps_uki_read(const DpsRegion *region, DpsUki *out, GError **error);
+
+/* How far a program is read: who asks about hundreds of them asks for no more than is needed. */
+typedef enum {
+	DPS_UKI_SECTIONS, /* headers: no text, and what is in none of them has no builder */
+	DPS_UKI_TEXTS,	  /* and texts: shims and GRUBs are not told apart by their data */
+	DPS_UKI_ALL,	  /* what dps_uki_read() reads */
+} DpsUkiDepth;
+
+gboolean dps_uki_read_to(const DpsRegion *region, DpsUkiDepth depth, DpsUki *out, GError **error);
 void dps_uki_clear(DpsUki *uki);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(DpsUki, dps_uki_clear)

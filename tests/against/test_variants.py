@@ -270,7 +270,7 @@ ROWS: dict[str, Row] = {
         "not-judged", "info", "/EFI/Linux has 513 names: the first 512 are read",
         Disk(files={**UKI, **{f"EFI/Linux/{n}.txt": "" for n in range(512)}})),
     "more text than is read": Row(
-        "not-judged", "info", "have more than 16.0 MiB of text: what follows /loader/entries/1",
+        "not-judged", "info", "have more than 4.0 MiB of text: what follows /loader/entries/1",
         Disk(files={**TYPE1, **{f"loader/entries/1{n:02}.conf": TYPE1["loader/entries/test.conf"] + "# more\n" * (MIB // 8) for n in range(20)}})),
     "more lines of a grub.cfg than are read": Row(
         "not-judged", "info", "/boot/grub/grub.cfg has more than 512 lines with a kernel",
