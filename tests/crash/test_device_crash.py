@@ -285,3 +285,26 @@ def test_mounted(tmp_path: Path, call: str, how: int | str) -> None:
         else:
             pytest.fail("it never came to an end")
         assert how not in ("signal9", "signal15") or len(seen) >= 2
+
+
+def test_what_a_mount_writes_past_the_cache(tmp_path: Path) -> None:
+    """
+    The kernel's btrfs writes to the device, and not to what is cached of its node; that stays while
+    somebody has the node open.
+    """
+    with attached(tmp_path, "dup") as device, open(device.node, "rb") as reader:
+        top = tmp_path / "top"
+        top.mkdir()
+        makedisk.run("mount", device.node, top)
+        try:
+            while reader.read(1 << 20):
+                pass
+            for wanted in (device.disk.target, 5):
+                makedisk.run("btrfs", "subvolume", "set-default", wanted, top)
+                makedisk.run("btrfs", "filesystem", "sync", top)
+                assert commands.by_us(device.disk)[1] == wanted
+                reader.seek(0)
+                while reader.read(1 << 20):
+                    pass
+        finally:
+            makedisk.umount(top)
