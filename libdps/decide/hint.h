@@ -9,7 +9,7 @@
  * @hint: what to do; what is between backquotes in it is a command, with "{disk}" in it
  *
  * What sgdisk, sfdisk and parted would do to an image file with sectors of 4096 bytes is led to a
- * loop device.
+ * loop device; at a table with entries of another size than theirs none of them is let.
  *
  * Returns: (transfer full): the same with the path of the disk, quoted for a shell: it can be
  * pasted
