@@ -308,3 +308,23 @@ def test_what_a_mount_writes_past_the_cache(tmp_path: Path) -> None:
                     pass
         finally:
             makedisk.umount(top)
+
+
+@pytest.mark.parametrize("stamp", ["19700101T000000.000000Z", "29991231T235959.999999Z"])
+def test_a_clock_that_was_set(tmp_path: Path, stamp: str) -> None:
+    """Backups have the time in their names: the one of a run that was cut off is known by what it says."""
+    with attached(tmp_path, "dup") as device:
+        old = commands.by_us(device.disk)
+        done, _ = replay.record(device.apply_words(), commands.SHIM, Path("/"), "write:5:signal9", log=device.log)
+        assert done.returncode == -9 and len(device.backups) == 1, done.stderr
+        kept = device.backups[0]
+        kept = kept.rename(kept.with_name(f"{kept.name[:36]}-{stamp}.json"))
+        text = json.loads(kept.read_text())
+        kept.write_text(json.dumps({**text, "time": f"{stamp[:4]}-01-01T00:00:00Z"}))
+        device.forget()
+        done = commands.run(*device.apply_words())
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["backup"] == str(kept) and device.backups == [kept]
+        assert commands.by_us(device.disk) == (NEW, device.disk.target)
+        assert commands.run(*device.undo_words(kept)).returncode == 0
+        assert commands.by_us(device.disk) == old
