@@ -290,6 +290,23 @@ check_gpt_sector_size(DpsCheck *check)
 				    gpt->sector_size);
 }
 
+/* Linux, block/partitions/efi.c, is_gpt_valid(); libblkid has the same rule, and udev has libblkid.
+ */
+static void
+check_gpt_entry_size(DpsCheck *check)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
+
+	if (gpt && gpt->current->entry_size != DPS_GPT_ENTRY_MIN_SIZE)
+		dps_check_report(
+			check, 0,
+			"make the table anew with entries of 128 bytes, after a backup of "
+			"what is on the disk",
+			"the table has entries of %u bytes: Linux and systemd read such of "
+			"128 bytes alone, and find no partition",
+			gpt->current->entry_size);
+}
+
 static void
 check_pmbr_missing(DpsCheck *check)
 {
@@ -439,6 +456,7 @@ const DpsRule dps_rules_gpt[] = {
 	{ "gpt-null-partuuid", DPS_SEVERITY_WARNING, check_gpt_null_partuuid },
 	{ "partuuid-is-type", DPS_SEVERITY_WARNING, check_partuuid_is_type },
 	{ "gpt-sector-size", DPS_SEVERITY_WARNING, check_gpt_sector_size },
+	{ "gpt-entry-size", DPS_SEVERITY_ERROR, check_gpt_entry_size },
 	{ "pmbr-missing", DPS_SEVERITY_ERROR, check_pmbr_missing },
 	{ "pmbr-boot-flag", DPS_SEVERITY_WARNING, check_pmbr_boot_flag },
 	{ "hybrid-mbr", DPS_SEVERITY_WARNING, check_hybrid_mbr },

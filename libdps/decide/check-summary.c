@@ -257,13 +257,21 @@ static char *
 find_finding(DpsCheck *check)
 {
 	static const char *const codes[] = {
-		"gpt-missing",	   "mbr-only",
-		"pmbr-missing",	   "root-missing",
-		"root-no-auto",	   "root-foreign-arch",
-		"root-type-on-pv", "root-unformatted",
-		"fs-ambiguous",	   "btrfs-no-default-subvol",
-		"esp-missing",	   "esp-wrong-type",
-		"esp-no-block-io", "esp-not-fat",
+		"gpt-missing",
+		"mbr-only",
+		"gpt-entry-size",
+		"pmbr-missing",
+		"root-missing",
+		"root-no-auto",
+		"root-foreign-arch",
+		"root-type-on-pv",
+		"root-unformatted",
+		"fs-ambiguous",
+		"btrfs-no-default-subvol",
+		"esp-missing",
+		"esp-wrong-type",
+		"esp-no-block-io",
+		"esp-not-fat",
 		"loader-no-bli",
 	};
 

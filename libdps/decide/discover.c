@@ -120,11 +120,16 @@ judge_entry(DpsDiscovery *self, DpsCandidate *candidate)
 	const DpsProfile *profile = self->profile;
 	const DpsPartition *partition = candidate->partition;
 	DpsRole role = dps_discovery_role_of(candidate);
+	uint32_t entry_size = dps_disk_get_gpt(self->disk)->current->entry_size;
 	char expected[DPS_GUID_TEXT_SIZE];
 	DpsGuid guid;
 
 	dps_discovery_add(candidate, "type", DPS_STEP_PASS, "its type is %s",
 			  partition->type->name);
+	if (entry_size != DPS_GPT_ENTRY_MIN_SIZE)
+		dps_discovery_add(candidate, "entry-size", DPS_STEP_FAIL,
+				  "the table has entries of %u bytes, and Linux finds no partition",
+				  entry_size);
 	if (partition->type->arch != DPS_ARCH_NONE)
 		dps_discovery_add(candidate, "architecture",
 				  profile->arch == DPS_ARCH_NONE	   ? DPS_STEP_UNKNOWN

@@ -25,7 +25,7 @@ has_odd_entries(DpsDisk *disk)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(disk);
 
-	return gpt && gpt->current->entry_size != 128;
+	return gpt && gpt->current->entry_size != DPS_GPT_ENTRY_MIN_SIZE;
 }
 
 /* Whether others' partitioners would take an image for what it is not: to them a file has sectors

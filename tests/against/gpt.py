@@ -150,3 +150,23 @@ def differing(a: bytes, b: bytes) -> list[int]:
         for i in range(start, min(start + block, len(a)))
         if a[i] != b[i]
     ]
+
+
+def widen(path: Path, sector: int = 512, entry_size: int = 256) -> None:
+    """The same table with larger entries, made by hand after the specification."""
+    data = bytearray(path.read_bytes())
+    last = len(data) // sector - 1
+    n_sectors = 128 * entry_size // sector
+    old = read_copy(bytes(data), 1, sector)
+    assert old is not None and old.n_entries == 128
+    array = b"".join(
+        old.array[i : i + ENTRY.size].ljust(entry_size, b"\0") for i in range(0, len(old.array), ENTRY.size)
+    )
+    for lba, place in ((1, 2), (last, last - n_sectors)):
+        header = bytearray(data[sector : sector + HEADER.size])
+        struct.pack_into("<IIQQQQ", header, 16, 0, 0, lba, last + 1 - lba, 2 + n_sectors, last - 1 - n_sectors)
+        struct.pack_into("<QIII", header, 72, place, 128, entry_size, zlib.crc32(array))
+        struct.pack_into("<I", header, 16, zlib.crc32(header))
+        data[lba * sector : lba * sector + HEADER.size] = header
+        data[place * sector : place * sector + len(array)] = array
+    path.write_bytes(data)

@@ -25,6 +25,7 @@ from collections.abc import Callable
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "data"))
+import gpt
 import makedisk
 import makepe
 from makedisk import MIB, Partition
@@ -200,6 +201,7 @@ FAULTS: dict[str, Fault] = {
     "gpt-dup-partuuid": Fault("error", Disk(more=(ext4(uuid="00000002-1111-4222-8333-444444444444"),))),
     "gpt-null-partuuid": Fault("warning", Disk(more=(ext4(),), after=null_partuuid), Disk(more=(ext4(),))),
     "gpt-sector-size": Fault("warning", Disk(after=lambda path: (sgdisk("-j", 64)(path), write_at(4096, b"EFI PART")(path)))),
+    "gpt-entry-size": Fault("error", Disk(after=gpt.widen)),
     "pmbr-missing": Fault("error", Disk(after=write_at(446 + 8, b"\2"))),
     "pmbr-boot-flag": Fault("warning", Disk(after=write_at(446, b"\x80"))),
     "hybrid-mbr": Fault("warning", Disk(after=write_at(446 + 16, b"\0\0\2\0\x83\0\0\0\0\x10\0\0\0\x10\0\0"))),

@@ -14,7 +14,6 @@ import signal
 import struct
 import subprocess
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,25 +38,6 @@ def quick() -> Iterator[Path]:
         yield directory
 
 
-def widen(disk: Disk) -> None:
-    """The same table with entries of 256 bytes, made by hand after the specification."""
-    data = bytearray(disk.path.read_bytes())
-    sector, last = disk.sector, len(data) // disk.sector - 1
-    n_sectors = 128 * ENTRY_SIZE // sector
-    old = gpt.read_copy(bytes(data), 1, sector)
-    assert old is not None
-    entries = [old.array[i : i + 128] for i in range(0, len(old.array), 128)]
-    array = b"".join(entry.ljust(ENTRY_SIZE, b"\0") for entry in entries)
-    for lba, place in ((1, 2), (last, last - n_sectors)):
-        header = bytearray(data[sector : sector + 92])
-        struct.pack_into("<IIQQQQ", header, 16, 0, 0, lba, last + 1 - lba, 2 + n_sectors, last - 1 - n_sectors)
-        struct.pack_into("<QIII", header, 72, place, 128, ENTRY_SIZE, zlib.crc32(array))
-        struct.pack_into("<I", header, 16, zlib.crc32(header))
-        data[lba * sector : lba * sector + 92] = header
-        data[place * sector : place * sector + len(array)] = array
-    disk.path.write_bytes(data)
-
-
 def by_rule(disk: Disk) -> dict[int, str]:
     """The primary copy when it is good, else the backup: Linux knows no entries of 256 bytes."""
     data = disk.path.read_bytes()
@@ -75,7 +55,7 @@ def by_sfdisk(disk: Disk) -> dict[int, str]:
 @pytest.mark.parametrize("sector", [512, 4096])
 def test_wide_entries(quick: Path, sector: int) -> None:
     disk = commands.make(quick / "work", "table", sector)
-    widen(disk)
+    gpt.widen(disk.path, disk.sector, ENTRY_SIZE)
     before = commands.copy(disk, quick / "copy")
     assert commands.by_us(disk)[0] == by_rule(disk) == OLD
     done, steps = replay.record(commands.apply_words(disk), commands.SHIM, disk.path.parent)
@@ -114,7 +94,7 @@ def test_wide_entries(quick: Path, sector: int) -> None:
 def test_nobody_is_told_to_lose_wide_entries(quick: Path, bad: str) -> None:
     """sgdisk writes an empty table over entries that it does not know: no command of it is offered."""
     disk = commands.make(quick / "work", "table", 512)
-    widen(disk)
+    gpt.widen(disk.path, disk.sector, ENTRY_SIZE)
     data = bytearray(disk.path.read_bytes())
     data[512 * (1 if bad == "primary" else -1) + 60] ^= 1
     disk.path.write_bytes(data)
