@@ -40,7 +40,6 @@ read_value(DpsPlan *plan, DpsPartition *partition, DpsChangeKind kind, DpsValue 
 	   GError **error)
 {
 	DpsBtrfs *btrfs;
-	const DpsSubvolume *current;
 
 	switch (kind) {
 	case DPS_CHANGE_TYPE:
@@ -63,8 +62,6 @@ read_value(DpsPlan *plan, DpsPartition *partition, DpsChangeKind kind, DpsValue 
 			return FALSE;
 		}
 		now->subvolume = dps_btrfs_get_default_id(btrfs);
-		current = dps_btrfs_find_id(btrfs, now->subvolume);
-		now->text = g_strdup(current ? current->path : NULL);
 		return TRUE;
 	case DPS_CHANGE_TABLE:
 		break;
@@ -101,7 +98,6 @@ turn_round(DpsPlan *plan, const DpsBackup *backup, const DpsBackupEntry *entry, 
 	now.text = now_text;
 	is_new = dps_value_equal(change->kind, &now, &change->to);
 	is_old = dps_value_equal(change->kind, &now, &change->from);
-	now.text = NULL;
 
 	if (is_old && !is_half_undone(plan, change, partition))
 		return TRUE;
