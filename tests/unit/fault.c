@@ -367,6 +367,8 @@ realpath(const char *path, char *resolved)
 		}                                                                                  \
 		if (flags & O_DIRECT && get_fate("direct", PATH(path)) != 0)                               \
 			return -1;                                                                         \
+		if ((flags & (O_EXCL | O_CREAT)) == O_EXCL && get_fate("exclusive", PATH(path)) != 0)      \
+			return -1;                                                                         \
 		return get_fate("open", PATH(path)) == 0 ? REAL(name) arguments : -1;                      \
 	}
 OPEN(open, (const char *path, int flags, ...), (path, flags, mode))

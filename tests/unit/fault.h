@@ -10,7 +10,8 @@
  *
  * A call is "KIND" or "KIND NAME".  The kinds:
  *
- *   open (openat)  direct (an open past the page cache, before its "open")  openat2  read (pread)
+ *   open (openat)  direct (an open past the page cache, before its "open")  exclusive (one of what is
+ * there and of nobody else's, the same)  openat2  read (pread)
  * write (pwrite)  flush (fsync, fdatasync)  stat  fstat statat (fstatat)  statvfs (fstatvfs)  xattr
  * (fgetxattr)  link (linkat)  rename (renameat2)  unlink (unlinkat) mkdir (mkdirat)  lock (flock)
  * advise (posix_fadvise)  opendir (fdopendir)  realpath readlink (readlinkat)  ioctl

@@ -157,6 +157,107 @@ test_backup_of_another_job(Fixture *self, gconstpointer data)
 	}
 }
 
+enum { OF_ESP = 1, OF_ROOT = 2, OF_HOME = 4 };
+
+/* A part of the job, with this default; it is applied when there is a name for its backup. */
+static void
+do_part(Fixture *self, guint parts, const char *subvolume, const char *backup, gboolean write_only)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(DpsDisk) disk = open_disk(self);
+	g_autoptr(DpsPlan) plan = dps_plan_new(disk, NULL, &error);
+	g_autofree char *text = NULL;
+
+	dps_plan_set_arch(plan, DPS_ARCH_X86_64);
+	if (subvolume)
+		dps_plan_set_btrfs_default(plan, subvolume);
+	if (parts & OF_ESP)
+		dps_plan_assign(plan, DPS_ROLE_ESP, DPS_ARCH_NONE, 1, 0, 0, &error);
+	if (parts & OF_ROOT)
+		dps_plan_assign(plan, DPS_ROLE_ROOT, DPS_ARCH_NONE, 2, DPS_FLAG_GROWFS, 0, &error);
+	if (parts & OF_HOME)
+		dps_plan_assign(plan, DPS_ROLE_HOME, DPS_ARCH_NONE, 4, 0, 0, &error);
+	g_assert_no_error(error);
+	g_assert_true(dps_plan_prepare(plan, &error));
+	if (!write_only) {
+		dps_plan_apply(plan, backup, &error);
+		g_assert_no_error(error);
+		return;
+	}
+	text = dps_backup_write(plan, "2026-01-01T00:00:00Z");
+	g_assert_true(g_file_set_contents(self->backup, text, -1, NULL));
+	g_assert_cmpint(g_chmod(self->backup, 0600), ==, 0);
+}
+
+/* The job's own backup is there, and a part of the job was done by somebody: a run of ours that was
+ * cut off leaves the defaults, or all. */
+static void
+test_partly_done(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		guint parts; /* that are done */
+		gboolean then_default_back;
+		gboolean is_ours;
+	} rows[] = {
+		{ 0, FALSE, TRUE },
+		{ OF_ROOT | OF_ESP, FALSE, FALSE },
+		{ OF_ESP | OF_ROOT | OF_HOME, TRUE, FALSE },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+
+		put_disk(self);
+		do_part(self, OF_ESP | OF_ROOT | OF_HOME, "root", NULL, TRUE);
+		do_part(self, rows[i].parts, "root", "none", FALSE);
+		if (rows[i].then_default_back)
+			do_part(self, OF_ROOT, "/", "none", FALSE);
+		g_assert_cmpint(apply(self, self->backup, &error), ==, rows[i].is_ours);
+		if (!rows[i].is_ours)
+			g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+	}
+}
+
+/* Of a part of this job: the entries of one partition are not those of another. */
+static void
+test_of_another_partition(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(DpsDisk) disk = NULL;
+	g_autoptr(DpsPlan) plan = NULL;
+
+	do_part(self, OF_ESP, NULL, NULL, TRUE);
+	disk = open_disk(self);
+	plan = dps_plan_new(disk, NULL, &error);
+	g_assert_true(dps_plan_assign(plan, DPS_ROLE_ESP, DPS_ARCH_NONE, 1, 0, 0, &error));
+	g_assert_true(dps_plan_assign(plan, DPS_ROLE_HOME, DPS_ARCH_NONE, 4, 0, 0, &error));
+	g_assert_false(dps_plan_apply(plan, self->backup, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+	assert_disk(self, OLD);
+}
+
+/* Cut off behind the default, and then the image was moved: it is this one's backup all the same.
+ */
+static void
+test_moved_after_a_crash(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *path = g_strconcat(self->path, ".moved", NULL);
+
+	fault_set_from("write disk.raw", 5, EIO);
+	g_assert_false(apply(self, self->backup, &error));
+	g_assert_true(fault_clear());
+	g_clear_error(&error);
+	g_assert_cmpint(g_rename(self->path, path), ==, 0);
+	g_free(self->path);
+	self->path = g_steal_pointer(&path);
+	g_assert_true(apply(self, self->backup, &error));
+	g_assert_no_error(error);
+	assert_disk(self, NEW);
+	g_assert_true(undo(self, &error));
+	assert_disk(self, OLD);
+}
+
 /* To finish a table there is nothing to keep, and what was kept is told of when it is of this job.
  */
 static void
@@ -326,6 +427,9 @@ main(int argc, char **argv)
 	ADD("/apply-backup/older", test_older_backup);
 	ADD("/apply-backup/of-a-copy", test_backup_of_a_copy);
 	ADD("/apply-backup/of-another-job", test_backup_of_another_job);
+	ADD("/apply-backup/partly-done", test_partly_done);
+	ADD("/apply-backup/of-another-partition", test_of_another_partition);
+	ADD("/apply-backup/moved-after-a-crash", test_moved_after_a_crash);
 	ADD("/apply-backup/of-a-table", test_of_a_table);
 	ADD("/apply-backup/default-place", test_default_place);
 #undef ADD

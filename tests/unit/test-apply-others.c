@@ -119,6 +119,30 @@ test_changed_late(Fixture *self, gconstpointer data)
 	g_assert_false(has_backup(self));
 }
 
+/* Behind our first write of the table, and not to that place: ours is taken back before it is said
+ * that nothing was changed. */
+static void
+test_changed_between_two_writes(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autofree char *before = NULL, *after = NULL, *calls = NULL;
+	gsize size;
+
+	g_assert_true(g_file_get_contents(self->path, &before, &size, NULL));
+	fault_start_log();
+	/* Behind both superblocks and both leaves. */
+	fault_set_event("flush disk.raw", 5, rename_by_another, self);
+	g_assert_false(apply(self, self->backup, &error));
+	g_assert_true(fault_clear());
+	calls = fault_stop_log();
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	g_assert_true(g_str_has_prefix(error->message, "nothing was changed: "));
+	g_assert_false(has_backup(self));
+	g_assert_true(g_file_get_contents(self->path, &after, &size, NULL));
+	g_assert_cmpmem(before + (N_SECTORS - 33) * 512, 33 * 512, after + (N_SECTORS - 33) * 512,
+			33 * 512);
+}
+
 /* Half of theirs and half of the old one would be a table that is damaged: there is none. */
 static void
 test_changed_while_it_is_read(Fixture *self, gconstpointer data)
@@ -199,6 +223,82 @@ test_changed_at_each_read(Fixture *self, gconstpointer data)
 		}
 	}
 	g_assert_cmpuint(n_seen_by_reading, >, 0);
+}
+
+/* What somebody makes of our new table: a byte of partition 4's entry, in both copies. */
+typedef struct {
+	Fixture *self;
+	off_t at;
+	uint8_t mask;
+} Byte;
+
+static void
+change_new_table(void *data)
+{
+	const Byte *byte = data;
+	uint8_t *bytes = g_malloc(N_SECTORS * 512);
+	TestDisk disk = { .sector_size = 512,
+			  .n_sectors = N_SECTORS,
+			  .n_entries = 128,
+			  .entry_size = 128,
+			  .bytes = bytes,
+			  .size = N_SECTORS * 512 };
+	const off_t places[] = { 0, (N_SECTORS - 33) * 512 };
+	const size_t sizes[] = { 34 * 512, 33 * 512 };
+	int fd = open(byte->self->path, O_RDWR | O_CLOEXEC);
+
+	for (guint i = 0; i < 2; i++)
+		g_assert_cmpint(pread(fd, bytes + places[i], sizes[i], places[i]), ==, sizes[i]);
+	for (guint i = 0; i < 2; i++)
+		bytes[(i ? places[1] : 1024) + (off_t)3 * 128 + byte->at] ^= byte->mask;
+	test_disk_seal(&disk, 1);
+	test_disk_seal(&disk, N_SECTORS - 1);
+	for (guint i = 0; i < 2; i++)
+		g_assert_cmpint(pwrite(fd, bytes + places[i], sizes[i], places[i]), ==, sizes[i]);
+	close(fd);
+	g_free(bytes);
+}
+
+/* Behind the last write its five places are compared, each in a read. */
+static void
+change_behind_comparison(void *data)
+{
+	fault_set_event("read disk.raw", 6, change_new_table, data);
+}
+
+/* Every thing that was changed is looked at when all is written and compared. */
+static void
+test_each_thing_is_read_back(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		const char *kind;
+		off_t at;
+		uint8_t mask;
+	} rows[] = { { "type", 0, 1 }, { "flags", 48, 4 }, { "uuid", 16, 1 }, { "name", 56, 2 } };
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		Byte byte = { self, rows[i].at, rows[i].mask };
+		g_autofree char *wanted =
+			g_strdup_printf("partition 4: %s: reads back otherwise", rows[i].kind);
+		g_autoptr(GError) error = NULL;
+		g_autoptr(DpsDisk) disk = NULL;
+		g_autoptr(DpsPlan) plan = NULL;
+
+		g_test_message("%s", rows[i].kind);
+		put_disk(self);
+		disk = open_disk(self);
+		plan = dps_plan_new(disk, NULL, &error);
+		dps_plan_set_names(plan, TRUE);
+		g_assert_true(
+			dps_plan_set_machine_id(plan, "0123456789abcdef0123456789abcdef", &error));
+		g_assert_true(dps_plan_assign(plan, DPS_ROLE_VAR, DPS_ARCH_NONE, 4, DPS_FLAG_GROWFS,
+					      0, &error));
+		g_assert_true(dps_plan_prepare(plan, &error));
+		fault_set_event("flush disk.raw", 5, change_behind_comparison, &byte);
+		g_assert_false(dps_plan_apply(plan, "none", &error));
+		g_assert_true(fault_clear());
+		g_assert_nonnull(strstr(error->message, wanted));
+	}
 }
 
 static void
@@ -290,8 +390,10 @@ main(int argc, char **argv)
 	ADD("/apply-others/changed", test_changed);
 	ADD("/apply-others/changed-in-the-cache", test_changed_in_the_cache);
 	ADD("/apply-others/changed-late", test_changed_late);
+	ADD("/apply-others/changed-between-two-writes", test_changed_between_two_writes);
 	ADD("/apply-others/changed-while-it-is-read", test_changed_while_it_is_read);
 	ADD("/apply-others/changed-at-each-read", test_changed_at_each_read);
+	ADD("/apply-others/each-thing-is-read-back", test_each_thing_is_read_back);
 	ADD("/apply-others/read-again", test_read_again);
 #undef ADD
 	return g_test_run();

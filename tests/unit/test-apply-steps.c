@@ -109,6 +109,22 @@ test_faults(Fixture *self, gconstpointer data)
 		}
 }
 
+/* One copy alone would be right until the other is read. */
+static void
+assert_leaves_agree(Fixture *self)
+{
+	const uint32_t size = self->image.node_size;
+	g_autofree uint8_t *one = g_malloc(size), *other = g_malloc(size);
+	int fd = open(self->path, O_RDONLY | O_CLOEXEC);
+
+	g_assert_cmpint(pread(fd, one, size, (off_t)(ROOT_FIRST * 512 + self->image.roots[0])), ==,
+			size);
+	g_assert_cmpint(pread(fd, other, size, (off_t)(ROOT_FIRST * 512 + self->image.roots[1])),
+			==, size);
+	close(fd);
+	g_assert_cmpmem(one, size, other, size);
+}
+
 /* The disk goes away at each write: what is left is told, leads to no wrong root, and is finished.
  */
 static void
@@ -150,6 +166,7 @@ test_cut_off(Fixture *self, gconstpointer data)
 			if (back) {
 				g_assert_true(undo(self, &error));
 				assert_disk(self, OLD);
+				assert_leaves_agree(self);
 				continue;
 			}
 			/* The same call again: the backup that is there is of this run, and stays.
@@ -162,6 +179,24 @@ test_cut_off(Fixture *self, gconstpointer data)
 			assert_disk(self, OLD);
 			g_unlink(self->backup);
 		}
+}
+
+/* The leaf that is read first is torn: the other says that all is taken back, and it is not. */
+static void
+test_torn_undo(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+
+	g_assert_true(apply(self, self->backup, &error));
+	fault_set("write disk.raw", 7, FAULT_SHORT);
+	fault_set_from("write disk.raw", 8, EIO);
+	g_assert_false(undo(self, &error));
+	g_assert_true(fault_clear());
+	g_clear_error(&error);
+	g_assert_true(undo(self, &error));
+	g_assert_no_error(error);
+	assert_disk(self, OLD);
+	assert_leaves_agree(self);
 }
 
 /* The disk goes away in the middle of a write that a journal is for: until it is finished, the
@@ -182,12 +217,14 @@ test_journal_is_kept(Fixture *self, gconstpointer data)
 		(BtrfsImage){ .n_copies = 1, .default_id = 5, .checksum = DPS_CHECKSUM_SHA256 };
 	btrfs_image_make(&self->image);
 
-	for (guint nth = 1; nth <= 10; nth++) {
+	/* Torn in the middle, or not begun. */
+	for (guint i = 2; i <= 2 * 10 + 1; i++) {
 		g_autoptr(GError) error = NULL;
+		guint nth = i / 2;
 
 		put_disk(self);
-		g_test_message("%u", nth);
-		fault_set("write disk.raw", nth, FAULT_SHORT);
+		g_test_message("%u", i);
+		fault_set("write disk.raw", nth, i % 2 ? EIO : FAULT_SHORT);
 		fault_set_from("write disk.raw", nth + 1, EIO);
 		if (apply(self, "none", &error)) {
 			fault_clear();
@@ -205,6 +242,33 @@ test_journal_is_kept(Fixture *self, gconstpointer data)
 		g_assert_false(g_file_test(journal, G_FILE_TEST_EXISTS));
 	}
 	g_assert_cmpuint(n_kept, >, 0);
+}
+
+/* One that has its name and could not be flushed nor removed at once would be finished by the next
+ * run, which may want something else. */
+static void
+test_journal_is_removed(Fixture *self, gconstpointer data)
+{
+	g_autofree char *journal = g_strconcat(self->path, ".dps-journal", NULL);
+	g_autoptr(GError) error = NULL;
+	uint8_t sum[DPS_CHECKSUM_MAX_SIZE];
+
+	if (!dps_checksum_compute(DPS_CHECKSUM_SHA256, (const uint8_t *)"", 0, sum, NULL)) {
+		g_test_skip("built without SHA-256");
+		return;
+	}
+	btrfs_image_clear(&self->image);
+	self->image =
+		(BtrfsImage){ .n_copies = 1, .default_id = 5, .checksum = DPS_CHECKSUM_SHA256 };
+	btrfs_image_make(&self->image);
+	put_disk(self);
+	fault_set("flush /", 1, EIO);
+	fault_set("unlink disk.raw.dps-journal", 1, EACCES);
+	g_assert_false(apply(self, "none", &error));
+	g_assert_true(fault_clear());
+	g_assert_true(g_str_has_prefix(error->message, "nothing was changed: "));
+	g_assert_false(g_file_test(journal, G_FILE_TEST_EXISTS));
+	assert_disk(self, OLD);
 }
 
 /* Each read fails in turn: nothing is half done for it, and nobody's error is lost. */
@@ -309,6 +373,11 @@ test_not_planned(Fixture *self, gconstpointer data)
 	g_assert_no_error(error);
 	g_assert_true(dps_plan_get_applied(plan));
 	g_assert_cmpstr(dps_plan_get_backup(plan), ==, self->backup);
+
+	/* Now it is: what it was made from is not there any more. */
+	g_test_expect_message(NULL, G_LOG_LEVEL_CRITICAL, "*DPS_PLAN_SPENT*");
+	g_assert_false(dps_plan_apply(plan, self->backup, &error));
+	g_test_assert_expected_messages();
 }
 
 static guint64
@@ -351,6 +420,7 @@ static void
 test_refusals(Fixture *self, gconstpointer data)
 {
 	g_autofree char *nowhere = g_build_filename(self->dir, "no", "where.json", NULL);
+	g_autofree char *nowhere_dir = g_strconcat(self->dir, "/", NULL);
 	g_autoptr(DpsDisk) reader = dps_disk_open(self->path, DPS_OPEN_READ_ONLY, NULL);
 	g_autoptr(DpsPlan) plan = make_plan(reader);
 	g_autoptr(GError) error = NULL;
@@ -369,8 +439,18 @@ test_refusals(Fixture *self, gconstpointer data)
 	g_clear_error(&error);
 	assert_disk(self, OLD);
 
-	/* An image keeps no backup unless one is named. */
+	g_assert_false(apply(self, nowhere_dir, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_INVALID);
+	g_assert_nonnull(strstr(error->message, "a directory: name a file in it"));
+	g_clear_error(&error);
+	assert_disk(self, OLD);
+
+	/* An image keeps no backup unless one is named: nowhere. */
+	g_clear_pointer(&calls, g_free);
+	fault_start_log();
 	g_assert_true(apply(self, NULL, &error));
+	calls = fault_stop_log();
+	g_assert_null(strstr(calls, "link"));
 	assert_disk(self, NEW);
 	g_assert_false(has_backup(self));
 }
@@ -383,7 +463,9 @@ main(int argc, char **argv)
 	ADD("/apply-steps/order", test_order);
 	ADD("/apply-steps/faults", test_faults);
 	ADD("/apply-steps/cut-off", test_cut_off);
+	ADD("/apply-steps/torn-undo", test_torn_undo);
 	ADD("/apply-steps/journal-is-kept", test_journal_is_kept);
+	ADD("/apply-steps/journal-is-removed", test_journal_is_removed);
 	ADD("/apply-steps/reads", test_reads);
 	ADD("/apply-steps/only-the-table", test_only_the_table);
 	ADD("/apply-steps/table-is-made-good", test_table_is_made_good);

@@ -211,8 +211,11 @@ test_what_is_no_file(void)
 
 	g_assert_cmpint(mkfifo(fifo, 0644), ==, 0);
 	for (guint i = 0; i < G_N_ELEMENTS(names); i++) {
+		/* It is not opened for reading: that does something to some. */
+		fault_set("openat2", 2, EIO);
 		g_assert_cmpint(dps_beneath_open_file(tree.root, names[i]), ==, -1);
 		g_assert_cmpint(errno, ==, EBADF);
+		g_assert_false(fault_clear());
 		g_assert_null(dps_beneath_read(tree.root, names[i], 100, names[i], NULL, &error));
 		g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
 		g_clear_error(&error);
@@ -374,6 +377,63 @@ test_file_swapped(void)
 }
 
 static void
+make_it_a_link(gpointer data)
+{
+	g_autofree char *aside = g_strconcat(data, ".real", NULL);
+
+	g_assert_cmpint(rename(data, aside), ==, 0);
+	g_assert_cmpint(symlink("/etc", data), ==, 0);
+}
+
+/* The walk has looked what a name is, and then it is a link that leads out. */
+static void
+test_walk_swapped_for_a_link(void)
+{
+	static const struct {
+		const char *name, *call, *path;
+		int flags, errnum;
+	} cases[] = {
+		{ "usr", "open usr", "usr/passwd", O_RDONLY, ENOTDIR },
+		{ "usr/lib", "open lib", "usr/lib/passwd", O_RDONLY, ENOTDIR },
+		{ "etc", "open etc", "etc", O_RDONLY, ELOOP },
+		{ "etc/file", "open file", "etc/file", O_RDONLY, ELOOP },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+		g_auto(Tree) tree = make_tree();
+		g_autofree char *name = g_build_filename(tree.path, cases[i].name, NULL);
+
+		fault_set_event(cases[i].call, 1, make_it_a_link, name);
+		g_assert_cmpint(dps_beneath_walk(tree.root, cases[i].path, cases[i].flags), ==, -1);
+		g_assert_cmpint(errno, ==, cases[i].errnum);
+		g_assert_true(fault_clear());
+	}
+}
+
+/* As many links as the kernel follows, and one more. */
+static void
+test_as_many_links_as_the_kernel(void)
+{
+	g_auto(Tree) tree = make_tree();
+
+	for (guint i = 1; i <= 41; i++) {
+		g_autofree char *name = g_strdup_printf("chain-%u", i);
+		g_autofree char *to =
+			i == 1 ? g_strdup("secret") : g_strdup_printf("chain-%u", i - 1);
+
+		made_up_link(to, tree.path, name);
+	}
+	for (guint way = 0; way < G_N_ELEMENTS(ways); way++) {
+		int fd = ways[way].open(tree.root, "chain-40", O_RDONLY);
+
+		g_assert_cmpint(fd, >=, 0);
+		close(fd);
+		g_assert_cmpint(ways[way].open(tree.root, "chain-41", O_RDONLY), ==, -1);
+		g_assert_cmpint(errno, ==, ELOOP);
+	}
+}
+
+static void
 test_unreadable(void)
 {
 	/* clang-format off */
@@ -424,6 +484,8 @@ main(int argc, char **argv)
 	g_test_add_func("/beneath/too-long", test_too_long);
 	g_test_add_func("/beneath/openat2", test_openat2);
 	g_test_add_func("/beneath/file-swapped", test_file_swapped);
+	g_test_add_func("/beneath/walk-swapped-for-a-link", test_walk_swapped_for_a_link);
+	g_test_add_func("/beneath/links", test_as_many_links_as_the_kernel);
 	g_test_add_func("/beneath/unreadable", test_unreadable);
 	return g_test_run();
 }

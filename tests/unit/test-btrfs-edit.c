@@ -156,7 +156,14 @@ test_sizes_and_checksums(void)
 		g_assert_cmpint(edit.needs_journal, ==, image.n_copies == 1 && image.checksum != 0);
 		/* Both superblocks, and each copy of the leaf. */
 		g_assert_cmpuint(edit.edits->len, ==, 2 + image.n_copies);
+		/* The superblock that is mounted by behind its copy, and the leaf behind both. */
+		g_assert_cmpuint(((const DpsEdit *)edit.edits->pdata[0])->offset, ==, 0x4000000);
+		g_assert_cmpuint(((const DpsEdit *)edit.edits->pdata[1])->offset, ==, 0x10000);
 		g_assert_nonnull(strstr(edit.note, "read-only"));
+		g_assert_nonnull(strstr(edit.note, image.n_copies == 2
+							   ? "one copy of the metadata after"
+						   : edit.needs_journal ? "through a journal file"
+									: "as a single sector"));
 		if (!edit.needs_journal)
 			crash_everywhere(&image, 5, 257);
 		finish(&image, 258);
@@ -554,19 +561,27 @@ test_healing(void)
 static void
 test_copies_contradict(void)
 {
-	BtrfsImage image = { .n_copies = 2 };
-	g_autoptr(GError) error = NULL;
-	g_auto(DpsBtrfsEdit) edit = { NULL };
-	DpsRegion region;
+	/* Before the entry and behind it: its transid is the next byte. */
+	for (guint behind = 0; behind < 3; behind++) {
+		BtrfsImage image = { .n_copies = 2 };
+		g_autoptr(GError) error = NULL;
+		g_auto(DpsBtrfsEdit) edit = { NULL };
+		uint8_t *item, *entry;
+		DpsRegion region;
 
-	btrfs_image_make(&image);
-	btrfs_image_find(&image, image.roots[1], 257, DPS_BTRFS_ROOT_ITEM)[300] ^= 1;
-	btrfs_image_sum(&image, image.roots[1], image.node_size);
-	region = btrfs_image_region(&image);
-	g_assert_false(dps_btrfs_edit_default(&region, 256, &edit, &error));
-	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
-	g_assert_nonnull(strstr(error->message, "differ"));
-	btrfs_image_clear(&image);
+		btrfs_image_make(&image);
+		item = btrfs_image_find(&image, image.roots[1], 257, DPS_BTRFS_ROOT_ITEM);
+		entry = image.bytes + image.roots[1] + image.default_entry;
+		if (behind == 0)
+			item[300] ^= 1;
+		else
+			entry[behind == 1 ? -1 : 17] ^= 1;
+		btrfs_image_sum(&image, image.roots[1], image.node_size);
+		region = btrfs_image_region(&image);
+		g_assert_false(dps_btrfs_edit_default(&region, 256, &edit, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
+		btrfs_image_clear(&image);
+	}
 }
 
 static gboolean

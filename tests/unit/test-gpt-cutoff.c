@@ -127,6 +127,12 @@ bad_zeros(uint8_t *entry)
 }
 
 static void
+bad_no_type(uint8_t *entry)
+{
+	memset(entry, 0, 16);
+}
+
+static void
 test_entries(void)
 {
 	static const struct {
@@ -151,6 +157,7 @@ test_entries(void)
 		{ "end", bad_last, 2, FALSE },
 		{ "behind the entry", bad_tail, 2, FALSE },
 		{ "gone", bad_zeros, 2, FALSE },
+		{ "gone, and the rest of it is there", bad_no_type, 2, FALSE },
 		{ "new", do_type, 3, FALSE },
 	};
 
@@ -218,6 +225,71 @@ test_headers(void)
 	}
 }
 
+/* Tables of other shapes are not each other's copies, whatever their bytes are. */
+static void
+test_shapes(void)
+{
+	static const struct {
+		uint32_t n_entries, entry_size;
+	} of_backup[] = { { 128, 128 }, { 64, 256 } };
+
+	for (guint i = 0; i < G_N_ELEMENTS(of_backup); i++) {
+		g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+		g_autoptr(DpsGpt) gpt = NULL;
+		uint64_t last = disk.n_sectors - 1;
+
+		dps_store_le32(disk.bytes + 512 + 80, 64);
+		dps_store_le32(disk.bytes + last * 512 + 80, of_backup[i].n_entries);
+		dps_store_le32(disk.bytes + last * 512 + 84, of_backup[i].entry_size);
+		disk.n_entries = 64;
+		test_disk_seal(&disk, 1);
+		disk.n_entries = of_backup[i].n_entries;
+		disk.entry_size = of_backup[i].entry_size;
+		test_disk_seal(&disk, last);
+		gpt = read_table(&disk);
+		g_assert_true(gpt->primary.good && gpt->backup.good && gpt->copies_differ);
+		g_assert_false(dps_gpt_backup_is_cut_off(gpt, NULL));
+	}
+}
+
+/* Of one type that nobody knows another such one: no write of ours. */
+static void
+test_unknown_types(void)
+{
+	g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+	g_autoptr(DpsGpt) gpt = NULL;
+	uint64_t last = disk.n_sectors - 1;
+
+	memset(disk.bytes + 1024 + 128, 0x51, 16);
+	memset(disk.bytes + (last - 32) * 512 + 128, 0xae, 16);
+	test_disk_seal(&disk, 1);
+	test_disk_seal(&disk, last);
+	gpt = read_table(&disk);
+	g_assert_true(gpt->copies_differ);
+	g_assert_false(dps_gpt_backup_is_cut_off(gpt, NULL));
+}
+
+/* The primary looks for it elsewhere, beyond the end: the one in the last sector is not that one.
+ */
+static void
+test_another_place(void)
+{
+	g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+	g_autoptr(DpsGpt) gpt = NULL;
+	uint64_t last = disk.n_sectors - 1;
+
+	disk.bytes[last * 512 + 88] ^= 1;
+	test_disk_seal_header(&disk, last);
+	gpt = read_table(&disk);
+	g_assert_true(dps_gpt_backup_is_cut_off(gpt, NULL));
+	g_clear_pointer(&gpt, dps_gpt_free);
+	dps_store_le64(disk.bytes + 512 + 32, last + 5);
+	test_disk_seal_header(&disk, 1);
+	gpt = read_table(&disk);
+	g_assert_true(gpt->primary.good && gpt->backup.header_good);
+	g_assert_false(dps_gpt_backup_is_cut_off(gpt, NULL));
+}
+
 /* Which copy is right cannot be told from a primary that is bad. */
 static void
 test_bad_primary(void)
@@ -237,6 +309,9 @@ main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/gpt-cutoff/entries", test_entries);
 	g_test_add_func("/gpt-cutoff/headers", test_headers);
+	g_test_add_func("/gpt-cutoff/shapes", test_shapes);
+	g_test_add_func("/gpt-cutoff/unknown-types", test_unknown_types);
+	g_test_add_func("/gpt-cutoff/another-place", test_another_place);
 	g_test_add_func("/gpt-cutoff/bad-primary", test_bad_primary);
 	return g_test_run();
 }

@@ -155,6 +155,35 @@ test_flip(void)
 	}
 }
 
+/* A good backup keeps what is its own: the rest of its header's sector, and of its array's last. */
+static void
+test_backup_keeps_its_bytes(void)
+{
+	g_auto(TestDisk) disk = test_disk_new(512, 5, 128);
+	g_autoptr(GPtrArray) changes = make_changes();
+	g_autoptr(GPtrArray) edits = NULL;
+	g_autofree char *repairs = NULL;
+	size_t header = (disk.n_sectors - 1) * 512;
+	size_t array = header - test_disk_array_sectors(&disk) * 512;
+
+	for (int copy = 0; copy < 2; copy++) {
+		memset(disk.bytes + (copy ? header : 512) + 500, copy ? 'b' : 'p', 12);
+		memset(disk.bytes + (copy ? array : 1024) + 5 * 128, copy ? 'b' : 'p', 128);
+	}
+	edits = edit(&disk, changes, FALSE, &repairs);
+	g_assert_cmpstr(repairs, ==, NULL);
+	apply(&disk, edits, edits->len);
+	assert_is_new(&disk);
+	for (int copy = 0; copy < 2; copy++)
+		for (guint i = 0; i < 128; i++) {
+			g_assert_cmpint(disk.bytes[(copy ? array : 1024) + 5 * 128 + i], ==,
+					copy ? 'b' : 'p');
+			if (i < 12)
+				g_assert_cmpint(disk.bytes[(copy ? header : 512) + 500 + i], ==,
+						copy ? 'b' : 'p');
+		}
+}
+
 /* Cut off again behind each of the steps that finish it; the disk is left as it was. */
 static void
 assert_always_readable(TestDisk *disk, GPtrArray *edits)
@@ -651,6 +680,7 @@ main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/gpt-edit/flip", test_flip);
+	g_test_add_func("/gpt-edit/backup-keeps-its-bytes", test_backup_keeps_its_bytes);
 	g_test_add_func("/gpt-edit/cut-off", test_cut_off);
 	g_test_add_func("/gpt-edit/cut-off-and-grown", test_cut_off_and_grown);
 	g_test_add_func("/gpt-edit/cut-off-and-damaged", test_cut_off_and_damaged);

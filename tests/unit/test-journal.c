@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <unistd.h>
 
 static void
@@ -328,11 +329,24 @@ spoil_old(GByteArray *journal)
 	memset(journal->data + 32 + 16, 'z', 512);
 }
 
-/* The second edit into the middle of the first. */
+/* The second edit into the middle of the first, */
 static void
 spoil_second(GByteArray *journal)
 {
 	dps_store_le64(journal->data + 32 + 16 + 2 * EDIT_SIZE, FIRST + 512);
+}
+
+/* or over its last byte. */
+static void
+spoil_one_byte(GByteArray *journal)
+{
+	dps_store_le64(journal->data + 32 + 16 + 2 * EDIT_SIZE, FIRST + EDIT_SIZE - 1);
+}
+
+static void
+spoil_file_size(GByteArray *journal)
+{
+	dps_store_le64(journal->data + 24, journal->len + 1);
 }
 
 /* One bit that the medium lost: the image may be half written, and the journal is all that tells.
@@ -372,6 +386,8 @@ test_bad_journals(Fixture *self, gconstpointer data)
 		{ "offset", spoil_offset, DPS_ERROR_CORRUPT },
 		{ "old", spoil_old, DPS_ERROR_CHANGED },
 		{ "twice", spoil_second, DPS_ERROR_CORRUPT },
+		{ "one-byte-twice", spoil_one_byte, DPS_ERROR_CORRUPT },
+		{ "file-size", spoil_file_size, DPS_ERROR_CORRUPT },
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -420,6 +436,80 @@ test_others_journal(Fixture *self, gconstpointer data)
 	g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
 	assert_image(self, 'a', 'a');
 	g_unlink(elsewhere);
+}
+
+/* Whose journal is followed: our own, the image's owner's, root's. */
+static void
+test_owners(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		uid_t we, image, journal;
+		gboolean good;
+	} rows[] = {
+		{ 0, 65534, 65534, TRUE },	{ 65534, 65533, 65534, TRUE },
+		{ 65534, 65534, 0, TRUE },	{ 0, 0, 65534, FALSE },
+		{ 65534, 65534, 65533, FALSE }, { 65534, 0, 65533, FALSE },
+	};
+	g_autoptr(GByteArray) journal = make_journal();
+
+	if (geteuid() != 0) {
+		g_test_skip("SKIP: files of somebody else take root");
+		return;
+	}
+	sum_journal(journal);
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+		gboolean good;
+
+		g_test_message("we %u, image %u, journal %u", rows[i].we, rows[i].image,
+			       rows[i].journal);
+		put_image(self, FIRST, 'a', EDIT_SIZE);
+		put_image(self, SECOND, 'a', EDIT_SIZE);
+		/* What is not begun is not finished. */
+		if (rows[i].good)
+			put_image(self, FIRST, 'b', 512);
+		put_journal(self, journal, journal->len);
+		g_assert_cmpint(g_chmod(self->journal, 0644), ==, 0);
+		g_assert_cmpint(chown(self->image, rows[i].image, 0), ==, 0);
+		g_assert_cmpint(chown(self->journal, rows[i].journal, 0), ==, 0);
+		/* Who we are, not what we may: the directory may be root's alone. */
+		g_assert_cmpint(seteuid(rows[i].we), ==, 0);
+		setfsuid(0);
+		good = dps_journal_finish(self->medium, NULL, &error);
+		g_assert_cmpint(seteuid(0), ==, 0);
+		g_assert_cmpint(good, ==, rows[i].good);
+		if (!good)
+			g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+		assert_image(self, good ? 'b' : 'a', good ? 'b' : 'a');
+		g_assert_cmpint(dps_journal_is_pending(self->medium), ==, !good);
+	}
+}
+
+/* As large as nobody's memory: nothing is made room for. */
+static void
+test_huge_journal(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) journal = make_journal();
+	g_autoptr(GError) error = NULL;
+
+	sum_journal(journal);
+	put_journal(self, journal, journal->len);
+	g_assert_cmpint(truncate(self->journal, INT64_C(1) << 40), ==, 0);
+	g_assert_false(dps_journal_finish(self->medium, NULL, &error));
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
+	g_assert_true(dps_journal_is_pending(self->medium));
+}
+
+/* A link that leads nowhere has the name, too: it is told of, not written over. */
+static void
+test_dangling_journal(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+
+	g_assert_cmpint(symlink("nowhere", self->journal), ==, 0);
+	g_assert_true(dps_journal_is_pending(self->medium));
+	g_assert_false(dps_journal_finish(self->medium, NULL, &error));
+	g_assert_nonnull(strstr(error->message, self->journal));
 }
 
 /* The journal lies beside the image itself, whatever name leads to it. */
@@ -644,6 +734,9 @@ main(int argc, char **argv)
 		{ "/journal/as-many-as-can-be", test_as_many_as_can_be },
 		{ "/journal/bad", test_bad_journals },
 		{ "/journal/others", test_others_journal },
+		{ "/journal/owners", test_owners },
+		{ "/journal/huge", test_huge_journal },
+		{ "/journal/dangling", test_dangling_journal },
 		{ "/journal/link-to-image", test_link_to_image },
 		{ "/journal/each-call-of-writing", test_each_call_of_writing },
 		{ "/journal/each-call-of-finishing", test_each_call_of_finishing },

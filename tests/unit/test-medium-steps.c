@@ -30,6 +30,39 @@ spoil(gpointer data)
 	close(fd);
 }
 
+static void
+spoil_last(gpointer data)
+{
+	Fixture *fixture = data;
+	int fd = open(fixture->path, O_WRONLY | O_CLOEXEC);
+
+	g_assert_cmpint(pwrite(fd, "?", 1, 4000), ==, 1);
+	close(fd);
+}
+
+/*
+ * What every writer changes is in the place of the last edit, which is looked at last: another one
+ * that writes while the others are looked at is seen before the first write.
+ */
+static void
+test_last_place_last(Fixture *fixture, gconstpointer data)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(GPtrArray) edits = dps_edit_list_new();
+	g_autoptr(DpsMedium) medium = dps_medium_open(fixture->path, DPS_OPEN_WRITABLE, NULL);
+	g_autofree char *calls = NULL;
+
+	add_edit(edits, 1000, 512, 0, 0xa1);
+	add_edit(edits, 4000, 200, 0, 0xa2);
+	fault_start_log();
+	fault_set_event("read", 2, spoil_last, fixture);
+	g_assert_false(dps_medium_write_edits(medium, 0, edits, NULL, &error));
+	g_assert_true(fault_clear());
+	calls = fault_stop_log();
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_CHANGED);
+	g_assert_cmpstr(calls, ==, "");
+}
+
 /* Each write is on the medium before the next one starts, forth and back. */
 static void
 test_flushes(Fixture *fixture, gconstpointer data)
@@ -292,6 +325,7 @@ main(int argc, char **argv)
 {
 	g_test_init(&argc, &argv, NULL);
 #define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
+	ADD("/medium-steps/last-place-last", test_last_place_last);
 	ADD("/medium-steps/flushes", test_flushes);
 	ADD("/medium-steps/faults", test_faults);
 	ADD("/medium-steps/unreadable", test_unreadable);

@@ -234,6 +234,70 @@ test_named_faults(Fixture *self, gconstpointer data)
 	}
 }
 
+static void
+link_draft(Fixture *self)
+{
+	put_file(self, "elsewhere", "another's\n", 0600);
+	g_assert_cmpint(linkat(self->dir, "elsewhere", self->dir, "b.json.new", 0), ==, 0);
+}
+
+static void
+symlink_draft(Fixture *self)
+{
+	put_file(self, "elsewhere", "another's\n", 0600);
+	g_assert_cmpint(symlinkat("elsewhere", self->dir, "b.json.new"), ==, 0);
+}
+
+static void
+give_draft(Fixture *self)
+{
+	put_file(self, "b.json.new", "another's\n", 0600);
+	g_assert_cmpint(fchownat(self->dir, "b.json.new", 65534, 65534, 0), ==, 0);
+}
+
+static void
+leave_draft(Fixture *self)
+{
+	put_file(self, "b.json.new", "half of", 0600);
+}
+
+/* What is in the draft's place: ours of a run that was cut off goes, anything else stays. */
+static void
+test_old_draft(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		void (*put)(Fixture *self);
+		gboolean good;
+	} rows[] = {
+		{ leave_draft, TRUE },
+		{ link_draft, FALSE },
+		{ symlink_draft, FALSE },
+		{ give_draft, FALSE },
+	};
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_autoptr(GError) error = NULL;
+		g_autofree char *text = NULL;
+		gboolean good;
+
+		if (rows[i].put == give_draft && geteuid() != 0) {
+			g_test_skip("SKIP: a file of somebody else takes root");
+			break;
+		}
+		rows[i].put(self);
+		fault_set("open .", 1, EOPNOTSUPP);
+		good = dps_save_new_file(self->dir, "b.json", TEXT, strlen(TEXT), &error);
+		g_assert_true(fault_clear());
+		g_assert_cmpint(good, ==, rows[i].good);
+		g_assert_cmpint(faccessat(self->dir, "b.json.new", F_OK, AT_SYMLINK_NOFOLLOW) == 0,
+				==, !good);
+		text = read_file(self, "b.json");
+		g_assert_cmpstr(text, ==, good ? TEXT : NULL);
+		unlinkat(self->dir, "b.json", 0);
+		unlinkat(self->dir, "b.json.new", 0);
+	}
+}
+
 /* A name that is taken, by whatever: the other file stays as it is. */
 static void
 test_taken(Fixture *self, gconstpointer data)
@@ -459,6 +523,7 @@ main(int argc, char **argv)
 	ADD("/save-steps/order", test_order);
 	ADD("/save-steps/faults", test_faults);
 	ADD("/save-steps/named-faults", test_named_faults);
+	ADD("/save-steps/old-draft", test_old_draft);
 	ADD("/save-steps/taken", test_taken);
 	ADD("/save-steps/directories", test_directories);
 	ADD("/save-steps/directories-swapped", test_directories_swapped);

@@ -154,6 +154,39 @@ test_what_is_gone(Fixture *self, gconstpointer data)
 	}
 }
 
+/* The last first, and the table before the defaults: in the order in which it is done. */
+static void
+test_order_of_changes(Fixture *self, gconstpointer data)
+{
+	static const struct {
+		guint partition;
+		const char *kind;
+	} wanted[] = {
+		{ 4, "type" }, { 2, "flags" }, { 2, "type" }, { 1, "type" }, { 2, "btrfs-default" },
+	};
+	g_autoptr(GError) error = NULL;
+	g_autoptr(DpsDisk) disk = NULL;
+	g_autoptr(DpsPlan) plan = NULL;
+	GPtrArray *changes;
+
+	g_assert_true(apply(self, self->backup, &error));
+	disk = open_disk(self);
+	plan = make_undo(self, disk, &error);
+	g_assert_no_error(error);
+	changes = dps_plan_get_changes(plan);
+	for (guint i = 0; i < changes->len; i++)
+		g_test_message("%u %s", dps_change_get_partition(changes->pdata[i]),
+			       dps_change_kind_to_string(dps_change_get_kind(changes->pdata[i])));
+	g_assert_cmpuint(changes->len, ==, G_N_ELEMENTS(wanted));
+	for (guint i = 0; i < changes->len; i++) {
+		DpsChange *change = changes->pdata[i];
+
+		g_assert_cmpuint(dps_change_get_partition(change), ==, wanted[i].partition);
+		g_assert_cmpstr(dps_change_kind_to_string(dps_change_get_kind(change)), ==,
+				wanted[i].kind);
+	}
+}
+
 /* What is taken back already is no change. */
 static void
 test_twice(Fixture *self, gconstpointer data)
@@ -232,6 +265,7 @@ main(int argc, char **argv)
 #define ADD(name, function) g_test_add(name, Fixture, NULL, set_up, function, tear_down)
 	ADD("/undo/refusals", test_undo_refusals);
 	ADD("/undo/what-is-gone", test_what_is_gone);
+	ADD("/undo/order-of-changes", test_order_of_changes);
 	ADD("/undo/twice", test_twice);
 	ADD("/undo/put-back-is-cut-off", test_put_back_is_cut_off);
 #undef ADD
