@@ -29,6 +29,29 @@ ENVIRONMENT.update({name: value for name, value in os.environ.items()
                     if name.startswith(("ASAN_", "UBSAN_", "LSAN_", "LD_LIBRARY_PATH", "DPS_MUTANT"))})
 
 
+# Numbers of include/uapi/linux/seccomp.h, prctl.h and filter.h; those of Landlock's calls are the
+# same on every architecture.
+WITHOUT = """
+import ctypes, os, struct, sys
+LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
+ALLOW, ERRNO = 0x7fff0000, 0x00050000
+lines = []
+for number in map(int, sys.argv[1].split(",")):
+    if number == 444:  # landlock_create_ruleset: as a kernel without it
+        lines += [(LOAD, 0, 0, 0), (EQUAL, 0, 1, 444), (RETURN, 0, 0, ERRNO | 38)]
+    else:  # prctl(PR_SET_SECCOMP): as a kernel without it
+        lines += [(LOAD, 0, 0, 0), (EQUAL, 0, 3, number), (LOAD, 0, 0, 16), (EQUAL, 0, 1, 22), (RETURN, 0, 0, ERRNO | 22)]
+lines.append((RETURN, 0, 0, ALLOW))
+code = b"".join(struct.pack("HBBI", *line) for line in lines)
+program = ctypes.create_string_buffer(code)
+filter = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(lines), ctypes.addressof(program)))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, filter, 0, 0) != 0:
+    sys.exit(77)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 class Result:
     def __init__(self, status, out, err):
         self.status, self.out, self.err = status, out, err

@@ -6,16 +6,18 @@ import json
 import os
 import pathlib
 import pty
+import re
 import shutil
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 
 import makedisk
 import pytest
-from conftest import DPS_TAG, ENVIRONMENT, Result, call, call_on_terminal, read_terminal, validate
+from conftest import DPS_TAG, ENVIRONMENT, WITHOUT, Result, call, call_on_terminal, read_terminal, validate
 
 MISBEHAVE = os.environ.get("MISBEHAVE", str(pathlib.Path(DPS_TAG).parent.parent / "tests/cli/misbehave.so"))
 pytestmark = pytest.mark.skipif("ASAN_OPTIONS" in os.environ,
@@ -106,6 +108,29 @@ def test_limits_are_kept(images):
                 prefix=["prlimit", f"--data={64 * makedisk.MIB}", "--"])
     assert "evil.raw: reading it took more than 64 MiB of memory" in done.err
     assert [disk["error"] is None for disk in done.json["disks"]] == [True, False, True, True]
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="SKIP: the number of prctl is another")
+@pytest.mark.parametrize("without,possible", [
+    (None, ""),
+    ("444", " read-beside read-elsewhere"),  # without Landlock
+    ("157", " append kill thread-kill socket fork"),  # without seccomp
+])
+def test_each_confinement_alone(tmp_path, images, without, possible):
+    """What either is for it does when the other is not there."""
+    image = pathlib.Path(shutil.copy(images[0], tmp_path / "evil.raw"))
+    beside = tmp_path / "evil.raw.beside"
+    beside.write_text("another's")
+    prefix = [sys.executable, "-c", WITHOUT, without] if without else []
+    said = call("check", "--verbose", image, prefix=prefix)
+    if said.status == 77:
+        pytest.skip("SKIP: no filter of system calls can be set here")
+    if "without" in said.err and (not without or " and " in said.err):
+        pytest.skip(f"SKIP: {said.err}")
+    prefix += ["/bin/sh", "-c", 'exec "$@" </etc/passwd', "sh"]
+    result = call("check", image, status=3, env=preload("attempt"), prefix=prefix)
+    assert re.search(r"makes sense: possible:([a-z -]*): it is made to do harm", result.err)[1] == possible
+    assert beside.read_text() == "another's" and sorted(tmp_path.iterdir()) == [image, beside]
 
 
 def test_a_reader_that_cannot_begin_is_no_evidence(images, failure):

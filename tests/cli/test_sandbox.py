@@ -11,7 +11,7 @@ import time
 
 import makedisk
 import pytest
-from conftest import DPS_TAG, ENVIRONMENT, call, call_on_terminal
+from conftest import DPS_TAG, ENVIRONMENT, WITHOUT, call, call_on_terminal
 from makedisk import Partition
 
 STRACE = shutil.which("strace", path=ENVIRONMENT["PATH"])
@@ -70,7 +70,11 @@ def test_the_reader_is_confined(tmp_path, image, command):
         pytest.skip(f"SKIP: strace cannot trace here: {error}")
     assert found, "no process with a filter was seen"
     assert found["NoNewPrivs"] == "1"
-    assert re.search(r"Max cpu time +60 ", limits)
+    assert re.search(r"Max cpu time +60 +61 ", limits)
+    assert re.search(r"Max core file size +0 +0 ", limits)
+    assert re.search(r"Max file size +0 +0 ", limits)
+    if "ASAN_OPTIONS" not in os.environ:
+        assert re.search(r"Max data size +(\d+) +\1 ", limits)
 
 
 @needs_strace
@@ -155,29 +159,6 @@ def test_a_reader_that_dies_is_told_of(tmp_path, image, signal, says):
     assert done.returncode == 3, done
     assert f"disk.raw: {says}" in done.stderr.decode()
     assert b'"code"' in done.stdout and b"corrupt" in done.stdout
-
-
-# Numbers of include/uapi/linux/seccomp.h, prctl.h and filter.h; those of Landlock's calls are the
-# same on every architecture.
-WITHOUT = """
-import ctypes, os, struct, sys
-LOAD, EQUAL, RETURN = 0x20, 0x15, 0x06
-ALLOW, ERRNO = 0x7fff0000, 0x00050000
-lines = []
-for number in map(int, sys.argv[1].split(",")):
-    if number == 444:  # landlock_create_ruleset: as a kernel without it
-        lines += [(LOAD, 0, 0, 0), (EQUAL, 0, 1, 444), (RETURN, 0, 0, ERRNO | 38)]
-    else:  # prctl(PR_SET_SECCOMP): as a kernel without it
-        lines += [(LOAD, 0, 0, 0), (EQUAL, 0, 3, number), (LOAD, 0, 0, 16), (EQUAL, 0, 1, 22), (RETURN, 0, 0, ERRNO | 22)]
-lines.append((RETURN, 0, 0, ALLOW))
-code = b"".join(struct.pack("HBBI", *line) for line in lines)
-program = ctypes.create_string_buffer(code)
-filter = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(lines), ctypes.addressof(program)))
-libc = ctypes.CDLL(None, use_errno=True)
-if libc.prctl(38, 1, 0, 0, 0) != 0 or libc.prctl(22, 2, filter, 0, 0) != 0:
-    sys.exit(77)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="SKIP: the number of prctl is another")

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -177,6 +179,61 @@ reach(void)
 	_exit(0);
 }
 
+/* Everything that one of the two confinements, or both, should keep from it; and says what was
+ * possible, in one line.  There is a file beside the image, with ".beside" behind its name. */
+static char image[PATH_MAX];
+
+__attribute__((noreturn)) static void
+attempt(void)
+{
+	enum { IMAGE, BESIDE, NEW, ELSEWHERE };
+	static const struct {
+		const char *name;
+		int of, flags;
+	} opens[] = {
+		{ "read-beside", BESIDE, O_RDONLY },
+		{ "read-elsewhere", ELSEWHERE, O_RDONLY },
+		{ "write", IMAGE, O_WRONLY },
+		{ "read-write", IMAGE, O_RDWR },
+		{ "append", IMAGE, O_RDONLY | O_APPEND },
+		{ "create", NEW, O_RDONLY | O_CREAT },
+		{ "truncate", BESIDE, O_RDONLY | O_TRUNC },
+	};
+	char words[512] = "possible:";
+	char path[PATH_MAX + 16];
+	pid_t child;
+
+	for (size_t i = 0; i < sizeof(opens) / sizeof(*opens); i++) {
+		snprintf(path, sizeof(path), "%s%s",
+			 opens[i].of == ELSEWHERE ? "/etc/passwd" : image,
+			 opens[i].of == BESIDE ? ".beside"
+			 : opens[i].of == NEW  ? ".new"
+					       : "");
+		if (open(path, opens[i].flags | O_CLOEXEC, 0600) >= 0) {
+			strcat(words, " ");
+			strcat(words, opens[i].name);
+		}
+	}
+	if (read(STDIN_FILENO, path, 1) > 0)
+		strcat(words, " input");
+	snprintf(path, sizeof(path), "%s.beside", image);
+	if (unlink(path) == 0)
+		strcat(words, " unlink");
+	if (kill(getppid(), 0) == 0)
+		strcat(words, " kill");
+	if (syscall(SYS_tgkill, getppid(), getppid(), 0) == 0)
+		strcat(words, " thread-kill");
+	if (socket(AF_UNIX, SOCK_STREAM, 0) >= 0)
+		strcat(words, " socket");
+	child = fork();
+	if (child == 0)
+		_exit(0);
+	if (child > 0)
+		strcat(words, " fork");
+	tell(words);
+	_exit(0);
+}
+
 static const struct {
 	const char *name;
 	void (*act)(void);
@@ -184,7 +241,7 @@ static const struct {
 	{ "crash", crash }, { "overflow", overflow }, { "abort", abort }, { "spin", spin },
 	{ "eat", eat },	    { "hang", hang },	      { "nap", nap },	  { "hang-up", hang_up },
 	{ "leave", leave }, { "garble", garble },     { "flood", flood }, { "paint", paint },
-	{ "reach", reach }, { "lose", lose },	      { "use", use },
+	{ "reach", reach }, { "lose", lose },	      { "use", use },	  { "attempt", attempt },
 };
 
 static void
@@ -203,6 +260,7 @@ look(int fd)
 	path[size < 0 ? 0 : size] = '\0';
 	if (!strstr(path, text) || ++n != nth)
 		return;
+	memcpy(image, path, sizeof(image));
 	for (size_t i = 0; i < sizeof(ways) / sizeof(*ways); i++)
 		if (strcmp(ways[i].name, how) == 0)
 			ways[i].act();
