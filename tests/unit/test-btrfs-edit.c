@@ -288,7 +288,12 @@ test_dangling(void)
 	BtrfsImage image = { .default_id = 999, .incompat = 2 };
 
 	btrfs_image_make(&image);
+	/* And its key is whole when it leads somewhere. */
+	image.bytes[image.roots[0] + image.default_entry + 8] = 0;
+	btrfs_image_sum_leaf(&image, image.roots);
 	finish(&image, 256);
+	g_assert_cmpuint(image.bytes[image.roots[0] + image.default_entry + 8], ==,
+			 DPS_BTRFS_ROOT_ITEM);
 	btrfs_image_clear(&image);
 }
 
