@@ -308,11 +308,15 @@ require_places(const DpsGpt *gpt, gboolean backup_too, GError **error)
 		return dps_throw(error, DPS_ERROR_REFUSED,
 				 "primary table: cannot be written safely: %s",
 				 gpt->primary_place.problem);
+	/* sgdisk takes a file for a disk with sectors of 512 bytes, and knows entries of 128. */
 	if (backup_too && gpt->backup_place.problem)
 		return dps_throw(error, DPS_ERROR_REFUSED,
-				 "backup table: cannot be written: %s: repair it first with "
-				 "`sgdisk --move-second-header`",
-				 gpt->backup_place.problem);
+				 "backup table: cannot be written: %s: repair it first with %s",
+				 gpt->backup_place.problem,
+				 gpt->sector_size == 512 &&
+						 gpt->current->entry_size == DPS_GPT_ENTRY_MIN_SIZE
+					 ? "`sgdisk --move-second-header`"
+					 : "a partitioner that knows such sectors and entries");
 	return TRUE;
 }
 

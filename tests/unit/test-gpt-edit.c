@@ -642,6 +642,34 @@ test_no_place_for_backup(void)
 	}
 }
 
+/* What sgdisk would take for no table, or for another, it is not offered for. */
+static void
+test_backup_place_advice(void)
+{
+	static const struct {
+		uint32_t sector_size, entry_size;
+		gboolean is_sgdisk;
+	} rows[] = { { 512, 128, TRUE }, { 4096, 128, FALSE }, { 512, 256, FALSE } };
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		g_auto(TestDisk) disk = test_disk_new(rows[i].sector_size, 128, rows[i].entry_size);
+		g_autoptr(GPtrArray) changes = make_changes();
+		g_autoptr(GPtrArray) edits = NULL;
+		g_autofree char *repairs = NULL;
+		g_autoptr(DpsGpt) gpt = NULL;
+		g_autoptr(GError) error = NULL;
+
+		dps_store_le64(disk.bytes + rows[i].sector_size + 32, disk.n_sectors);
+		test_disk_seal(&disk, 1);
+		disk.bytes[(disk.n_sectors - 1) * rows[i].sector_size] ^= 1;
+		gpt = read_table(&disk);
+		g_assert_false(dps_gpt_edit(gpt, changes, FALSE, &edits, &repairs, &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_REFUSED);
+		g_assert_nonnull(strstr(error->message, "repair it first with"));
+		g_assert_cmpint(strstr(error->message, "sgdisk") != NULL, ==, rows[i].is_sgdisk);
+	}
+}
+
 /* A good backup whose header says otherwise in one field is made anew from the primary. */
 static void
 test_backup_that_differs(void)
@@ -693,6 +721,7 @@ main(int argc, char **argv)
 	g_test_add_func("/gpt-edit/unreadable", test_unreadable);
 	g_test_add_func("/gpt-edit/two-repairs", test_two_repairs);
 	g_test_add_func("/gpt-edit/no-place-for-backup", test_no_place_for_backup);
+	g_test_add_func("/gpt-edit/backup-place-advice", test_backup_place_advice);
 	g_test_add_func("/gpt-edit/backup-that-differs", test_backup_that_differs);
 	return g_test_run();
 }
