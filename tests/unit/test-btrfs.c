@@ -125,15 +125,19 @@ static const struct {
 	{ "node-size-odd", 148, 32, 12288, DPS_ERROR_CORRUPT, "nodes of 12288" },
 	{ "sector-size", 144, 32, 0, DPS_ERROR_CORRUPT, "sectors of 0" },
 	{ "root-level", 198, 8, 8, DPS_ERROR_CORRUPT, "trees of 9" },
+	{ "chunk-level-by-one", 199, 8, 8, DPS_ERROR_CORRUPT, "and 9 levels" },
 	{ "chunk-level", 199, 8, 255, DPS_ERROR_CORRUPT, "and 256 levels" },
 	{ "chunks-size", 160, 32, 2049, DPS_ERROR_CORRUPT, "2049 bytes of system chunks" },
 	{ "chunks-cut", 160, 32, 20, DPS_ERROR_CORRUPT, "cut short" },
+	{ "chunks-cut-by-one", 160, 32, 17 + 47, DPS_ERROR_CORRUPT, "cut short" },
+	{ "chunks-key-by-one", 160, 32, 17 + 80 + 16, DPS_ERROR_CORRUPT, "16 bytes too many" },
 	{ "chunks-more", 160, 32, 100, DPS_ERROR_CORRUPT, "system chunks" },
 	{ "no-devices", 136, 64, 0, DPS_ERROR_CORRUPT, "no devices" },
 	{ "extent-tree-v2", 188, 64, 0x2361, DPS_ERROR_UNSUPPORTED, "features 0x2000" },
 	{ "remap-tree", 188, 64, 0x20361, DPS_ERROR_UNSUPPORTED, "features 0x20000" },
 	{ "feature-63", 188, 64, UINT64_C(1) << 63, DPS_ERROR_UNSUPPORTED, "not known" },
 	{ "root-elsewhere", 80, 64, UINT64_C(1) << 40, DPS_ERROR_CORRUPT, "in no chunk" },
+	{ "root-behind-the-end", 80, 64, 0x1800000, DPS_ERROR_CORRUPT, "in no chunk" },
 	{ "root-at-the-end", 80, 64, 0x17ff000, DPS_ERROR_CORRUPT, "crosses the end" },
 	{ "root-empty", 80, 64, 0x1100000, DPS_ERROR_CORRUPT, "wrong checksum" },
 	{ "root-other-tree", 80, 64, 0x1004000, 0, "default 5" },
@@ -144,6 +148,7 @@ static const struct {
 	{ "chunk-empty", 811 + 17, 64, 0, DPS_ERROR_CORRUPT, "0 bytes" },
 	{ "chunk-endless", 811 + 17, 64, UINT64_MAX, DPS_ERROR_CORRUPT, "bytes" },
 	{ "chunk-no-stripes", 811 + 17 + 44, 16, 0, DPS_ERROR_CORRUPT, "0 stripes" },
+	{ "chunk-stripes-by-one", 811 + 17 + 44, 16, 2, DPS_ERROR_CORRUPT, "2 stripes" },
 	{ "chunk-many-stripes", 811 + 17 + 44, 16, 65535, DPS_ERROR_CORRUPT, "65535 stripes" },
 	{ "chunk-striped", 811 + 17 + 24, 64, 0x42, DPS_ERROR_UNSUPPORTED, "striped" },
 	{ "chunk-raid5", 811 + 17 + 24, 64, 0x82, DPS_ERROR_UNSUPPORTED, "striped" },
@@ -220,6 +225,32 @@ static void
 spoil_order(BtrfsImage *image)
 {
 	dps_store_le64(image->bytes + image->roots[0] + 101 + 25, 4);
+}
+
+static void
+spoil_twice(BtrfsImage *image)
+{
+	uint8_t *items = image->bytes + image->roots[0] + 101;
+
+	memcpy(items + 25, items, 17);
+}
+
+static void
+spoil_count_by_one(BtrfsImage *image)
+{
+	dps_store_le32(image->bytes + image->roots[0] + 96, (16384 - 101) / 25 + 1);
+}
+
+static void
+spoil_item_size_by_one(BtrfsImage *image)
+{
+	image->bytes[image->roots[0] + 101 + 21]++;
+}
+
+static void
+spoil_entry_name_by_one(BtrfsImage *image)
+{
+	image->bytes[image->roots[0] + image->default_entry + 27]++;
 }
 
 static void
@@ -329,6 +360,10 @@ spoil_subvolume_level(BtrfsImage *image)
 
 static const BadLeaf bad_leaves[] = {
 	{ "order", spoil_order, DPS_ERROR_CORRUPT, "out of order" },
+	{ "key-twice", spoil_twice, DPS_ERROR_CORRUPT, "out of order" },
+	{ "count-by-one", spoil_count_by_one, DPS_ERROR_CORRUPT, "652 items" },
+	{ "item-size-by-one", spoil_item_size_by_one, DPS_ERROR_CORRUPT, "item 0 outside" },
+	{ "entry-name-by-one", spoil_entry_name_by_one, DPS_ERROR_CORRUPT, "cut short" },
 	{ "count", spoil_count, DPS_ERROR_CORRUPT, "4294967295 items" },
 	{ "item-offset", spoil_item_offset, DPS_ERROR_CORRUPT, "item 0 outside" },
 	{ "item-size", spoil_item_size, DPS_ERROR_CORRUPT, "item 0 outside" },

@@ -6,7 +6,7 @@
 static void
 test_names(void)
 {
-	enum { GOOD, NO_LONG, BAD_CHECKSUM, BAD_ORDER, ORPHAN, DELETED };
+	enum { GOOD, NO_LONG, BAD_CHECKSUM, BAD_ORDER, ORPHAN, DELETED, EXCHANGED, ANOTHERS };
 	static const struct {
 		const char *long_name; /* NULL: none */
 		gunichar2 instead;     /* of the first unit of it, when not 0 */
@@ -55,6 +55,10 @@ test_names(void)
 		  FALSE },
 		{ "two parts of a name", 0, DELETED, "TWOPAR~1   ", 0, "TWOPAR~1", "TWOPAR~1",
 		  FALSE },
+		{ "a name that has three parts of it", 0, EXCHANGED, "ANAMET~1   ", 0, "ANAMET~1",
+		  "ANAMET~1", FALSE },
+		{ "a name that has three parts of it", 0, ANOTHERS, "ANAMET~1   ", 0, "ANAMET~1",
+		  "ANAMET~1", FALSE },
 	};
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
@@ -76,6 +80,12 @@ test_names(void)
 			image->bytes[start + 13]++;
 		if (rows[i].how == BAD_ORDER)
 			image->bytes[start] = 0x43;
+		if (rows[i].how == EXCHANGED) {
+			image->bytes[start + 32] = 1;
+			image->bytes[start + 64] = 2;
+		}
+		if (rows[i].how == ANOTHERS)
+			image->bytes[start + 32 + 13]++;
 		if (rows[i].how == ORPHAN)
 			root.at -= 32; /* over the last part */
 		if (rows[i].how == DELETED)

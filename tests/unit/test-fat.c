@@ -57,6 +57,20 @@ test_width(void)
 	}
 }
 
+/* Clusters that the table has no entries for cannot be used. */
+static void
+test_short_table(void)
+{
+	g_autoptr(Image) image = image_new(12, 1000);
+	DpsRegion region = dps_region_over_memory(image->bytes, image->size);
+	DpsFatGeometry geo;
+
+	image_store16(image->bytes + 22, 1);
+	g_assert_true(dps_fat_read_geometry(&region, &geo, NULL));
+	g_assert_cmpuint(geo.n_clusters, >=, 1000);
+	g_assert_cmpuint(geo.n_clusters_usable, ==, IMAGE_SECTOR * 8 / 12 - 2);
+}
+
 static void
 test_bad_boot_sector(void)
 {
@@ -277,6 +291,7 @@ main(int argc, char **argv)
 	g_test_init(&argc, &argv, NULL);
 	g_test_add_func("/fat/geometry", test_geometry);
 	g_test_add_func("/fat/width", test_width);
+	g_test_add_func("/fat/short-table", test_short_table);
 	g_test_add_func("/fat/bad-boot-sector", test_bad_boot_sector);
 	g_test_add_func("/fat/backup-and-state", test_backup_and_state_of_fat32);
 	g_test_add_func("/fat/state", test_state);

@@ -65,6 +65,24 @@ test_shapes(void)
 	}
 }
 
+/* Where no backup can be none is looked for: the one in the last sector is. */
+static void
+test_alternate(void)
+{
+	static const uint64_t named[] = { 0, 1, 2, 2048, UINT64_MAX };
+
+	for (guint i = 0; i < G_N_ELEMENTS(named); i++) {
+		g_auto(TestDisk) disk = test_disk_new(512, 128, 128);
+		g_autoptr(DpsGpt) gpt = NULL;
+
+		dps_store_le64(disk.bytes + 512 + 32, named[i]);
+		test_disk_seal_header(&disk, 1);
+		gpt = read_good(&disk);
+		g_assert_true(gpt->primary.good && gpt->backup.good);
+		g_assert_cmpuint(gpt->backup.header_lba, ==, disk.n_sectors - 1);
+	}
+}
+
 /* One field of the primary header changed, its checksums right again: the backup is used. */
 static void
 test_header_rules(void)
@@ -88,6 +106,7 @@ test_header_rules(void)
 		{ "entry-size-64", 84, 4, 64, "entry size 64" },
 		{ "entry-size-192", 84, 4, 192, "entry size 192" },
 		{ "entry-size-0", 84, 4, 0, "entry size 0" },
+		{ "array-large", 84, 4, 2048, "128 entries of 2048 bytes" },
 		{ "entry-size-huge", 84, 4, UINT32_C(1) << 31, "128 entries of 2147483648 bytes" },
 		{ "entries-0", 80, 4, 0, "0 entries of 128 bytes" },
 		{ "entries-1025", 80, 4, 1025, "1025 entries of 128 bytes" },
@@ -95,6 +114,7 @@ test_header_rules(void)
 		{ "array-over-header", 72, 8, 1, "entries at sector 1" },
 		{ "array-in-mbr", 72, 8, 0, "entries at sector 0" },
 		{ "array-behind-end", 72, 8, 2040, "entries at sector 2040" },
+		{ "array-behind-end-by-one", 72, 8, 2017, "entries at sector 2017" },
 		{ "array-wraps", 72, 8, UINT64_MAX - 3, "entries at sector 18446744073709551612" },
 	};
 
@@ -412,6 +432,7 @@ main(int argc, char **argv)
 	g_test_add_func("/gpt/places", test_places);
 	g_test_add_func("/gpt/boot-sector", test_boot_sector);
 	g_test_add_func("/gpt/shapes", test_shapes);
+	g_test_add_func("/gpt/alternate", test_alternate);
 	g_test_add_func("/gpt/header-rules", test_header_rules);
 	g_test_add_func("/gpt/damage", test_damage);
 	g_test_add_func("/gpt/no-table", test_no_table);

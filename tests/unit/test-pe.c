@@ -132,6 +132,8 @@ test_problems(void)
 		  "addresses" },
 		{ 0, VIRTUAL_ADDRESS, 0x2f00, DPS_PE_UNSORTED,
 		  "section .osrel at address 0x2000 stands behind .text at 0x2f00" },
+		{ 0, VIRTUAL_ADDRESS, 0x2005, DPS_PE_UNSORTED,
+		  "section .osrel at address 0x2000 stands behind .text at 0x2005" },
 		{ 1, VIRTUAL_SIZE, 0x1001, DPS_PE_BEYOND_IMAGE,
 		  "section .osrel ends at address 0x3001, the image at 0x3000" },
 		{ 1, VIRTUAL_SIZE, 0xffffffff, DPS_PE_BEYOND_IMAGE,
@@ -173,10 +175,10 @@ test_truncated_signature(void)
 	g_auto(DpsPe) pe = { 0 };
 
 	dps_store_le32(file->data + MAKE_PE_OPTIONAL + 112 + 4 * 8, file->len);
-	dps_store_le32(file->data + MAKE_PE_OPTIONAL + 112 + 4 * 8 + 4, 8);
+	dps_store_le32(file->data + MAKE_PE_OPTIONAL + 112 + 4 * 8 + 4, 1);
 	g_assert_true(read_pe(file, &pe, NULL));
 	g_assert_true(dps_pe_find_problem(&pe, DPS_PE_TRUNCATED, &message));
-	g_assert_cmpstr(message, ==, "the signature ends at byte 1544, the file at 1536");
+	g_assert_cmpstr(message, ==, "the signature ends at byte 1537, the file at 1536");
 }
 
 static void
