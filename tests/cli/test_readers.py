@@ -133,6 +133,15 @@ def test_each_confinement_alone(tmp_path, images, without, possible):
     assert beside.read_text() == "another's" and sorted(tmp_path.iterdir()) == [image, beside]
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="SKIP: calls of another architecture are those of i386")
+def test_calls_of_another_architecture(images):
+    """The filter knows one architecture's numbers; a kernel may have two."""
+    if "seccomp" in call("check", "--verbose", images[0]).err:
+        pytest.skip("SKIP: no filter of system calls can be set here")
+    result = call("check", images[1], status=3, env=preload("disguise"))
+    assert re.search(r"ended by signal (31|11) ", result.err), result  # 11: this kernel has one
+
+
 def test_a_reader_that_cannot_begin_is_no_evidence(images, failure):
     """Too few descriptors for its own, and enough for who starts it."""
     failure("check", images[0], status=3, code="io", says="a.raw: its reader could not begin",
