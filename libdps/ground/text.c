@@ -6,14 +6,22 @@
 char *
 dps_text_clean(const char *bytes, gsize size)
 {
-	g_autofree char *valid = g_utf8_make_valid(bytes, (gssize)size);
-	GString *out = g_string_sized_new(size);
+	g_autofree char *valid = NULL;
+	GString *out;
+	gsize n_plain = 0;
 
+	/* Most of all text, and megabytes of it on a disk that means harm. */
+	while (n_plain < size && bytes[n_plain] >= ' ' && bytes[n_plain] <= '~')
+		n_plain++;
+	if (n_plain == size)
+		return g_strndup(bytes, size);
+
+	valid = g_utf8_make_valid(bytes, (gssize)size);
+	out = g_string_sized_new(size);
 	for (const char *at = valid; *at; at = g_utf8_next_char(at)) {
 		const char *plain = at;
 		gunichar c;
 
-		/* Most of all text, and megabytes of it on a disk that means harm. */
 		while (*at >= ' ' && *at <= '~')
 			at++;
 		g_string_append_len(out, plain, at - plain);
