@@ -23,11 +23,13 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 # What writes to disks, images and backup files, or decides what is written: here each line counts.
 WRITERS = [
     "libdps/decide/apply.c",
+    "libdps/decide/backup-file.c",
     "libdps/decide/backup.c",
     "libdps/decide/change.c",
     "libdps/decide/prepare.c",
     "libdps/decide/undo.c",
     "libdps/format/btrfs-edit.c",
+    "libdps/format/gpt-cutoff.c",
     "libdps/format/gpt-edit.c",
     "libdps/ground/edit.c",
     "libdps/target/beneath.c",
@@ -38,7 +40,9 @@ WRITERS = [
     "libdps/target/medium-edits.c",
     "libdps/target/medium.c",
     "libdps/target/raw-image.c",
+    "libdps/target/save-dir.c",
     "libdps/target/save.c",
+    "libdps/target/subvolume.c",
 ]
 
 

@@ -50,6 +50,7 @@ CLASSES = {
         "libdps/target/save.c",
         "libdps/target/journal.c",
         "libdps/decide/apply.c",
+        "libdps/decide/backup-file.c",
         "libdps/decide/undo.c",
         "libdps/decide/backup.c",
         "libdps/decide/change.c",
@@ -58,14 +59,14 @@ CLASSES = {
         "libdps/ground/edit.c",
         *(f"libdps/target/{name}.c" for name in (
             "medium", "medium-edits", "save", "save-dir", "fd", "journal", "blockdev", "beneath", "subvolume", "holders", "raw-image", "udev")),
-        *(f"libdps/format/{name}.c" for name in ("gpt-edit", "btrfs-edit", "gpt")),
-        *(f"libdps/decide/{name}.c" for name in ("apply", "undo", "backup", "prepare", "change", "plan", "default-subvolume")),
+        *(f"libdps/format/{name}.c" for name in ("gpt-edit", "gpt-cutoff", "btrfs-edit", "gpt", "gpt-place")),
+        *(f"libdps/decide/{name}.c" for name in ("apply", "undo", "backup", "backup-file", "prepare", "change", "plan", "default-subvolume")),
         "cli/apply.c",
         "cli/sandbox.c",
     ],
     "readers": [
         "libdps/ground/region.c",
-        *(f"libdps/format/{name}.c" for name in ("fat", "fat-check", "fat-directory", "fat-file")),
+        *(f"libdps/format/{name}.c" for name in ("fat", "fat-check", "fat-directory", "fat-file", "fat-lookup")),
         *(f"libdps/format/{name}.c" for name in ("btrfs", "btrfs-file", "btrfs-subvolumes", "btrfs-tree", "pe")),
     ],
 }
