@@ -158,13 +158,33 @@ check_esp_fallback_orphan_shim(DpsCheck *check)
 	}
 }
 
+/* What is wrong with what a line of a CSV file names; NULL: nothing. */
+static char *
+find_csv_line_problem(DpsCheck *check, const char *directory, const DpsShimCsvLine *line)
+{
+	DpsBootPart *esp = &check->boot->esp;
+	g_autofree char *file = g_strdup_printf("%s/%s", directory, line->file);
+	DpsProgram *program;
+	gboolean is_pe;
+
+	if (!dps_boot_exists(esp, file))
+		return g_strdup_printf("%s, which is not there", line->file);
+	if (dps_check_is_file_damaged(check, esp, file))
+		return NULL;
+
+	program = dps_program_read(esp, file, DPS_UKI_SECTIONS);
+	is_pe = program->is_pe;
+	dps_program_free(program);
+	return is_pe ? NULL : g_strdup_printf("%s, which is no EFI program", line->file);
+}
+
 /* What is wrong with one vendor's CSV file; NULL: nothing, or it has none. */
 static char *
 find_csv_problem(DpsCheck *check, const char *directory, const char *name, gboolean *found)
 {
 	DpsBootPart *esp = &check->boot->esp;
 	g_autofree char *path = g_strdup_printf("%s/%s", directory, name);
-	g_autofree char *bytes = NULL;
+	g_autofree char *bytes = NULL, *problem = NULL;
 	g_autoptr(GPtrArray) lines = NULL;
 	g_autoptr(GError) error = NULL;
 	size_t size = 0;
@@ -177,25 +197,9 @@ find_csv_problem(DpsCheck *check, const char *directory, const char *name, gbool
 	if (!lines)
 		return g_strdup_printf("%s: %s", path, error->message);
 
-	for (guint i = 0; i < MIN(lines->len, MAX_CSV_LINES); i++) {
-		const DpsShimCsvLine *line = lines->pdata[i];
-		g_autofree char *file = g_strdup_printf("%s/%s", directory, line->file);
-		DpsProgram *program;
-		gboolean is_pe;
-
-		if (!dps_boot_exists(esp, file))
-			return g_strdup_printf("%s: it names %s, which is not there", path,
-					       line->file);
-		if (dps_check_is_file_damaged(check, esp, file))
-			continue;
-		program = dps_program_read(esp, file, DPS_UKI_SECTIONS);
-		is_pe = program->is_pe;
-		dps_program_free(program);
-		if (!is_pe)
-			return g_strdup_printf("%s: it names %s, which is no EFI program", path,
-					       line->file);
-	}
-	return NULL;
+	for (guint i = 0; i < MIN(lines->len, MAX_CSV_LINES) && !problem; i++)
+		problem = find_csv_line_problem(check, directory, lines->pdata[i]);
+	return problem ? g_strdup_printf("%s: it names %s", path, problem) : NULL;
 }
 
 static void
