@@ -2,24 +2,26 @@
 #include "decide/mentions.h"
 #include "format/bls.h"
 #include "format/uki.h"
+#include "ground/error.h"
 #include "target/esp.h"
 #include "target/image.h"
 
 #include <string.h>
 #include <unistd.h>
 
-/* Files of one directory that are looked into: more entries than any menu has. */
-#define MAX_FILES 512
+/* Files that are looked into, in all: more than all menus of a disk have. */
+#define MAX_FILES 4096
 
 /* Who is looked for, and where it was found. */
 typedef struct {
 	const char *uuid;  /* lower case */
 	const char *where; /* "partition 1: ", "" for the tree */
 	GPtrArray *found;
+	guint n_files;
 } Search;
 
 static gboolean
-is_named_in(const Search *search, const char *text, size_t size)
+is_named_in(Search *search, const char *text, size_t size)
 {
 	g_autofree char *lower = text ? g_ascii_strdown(text, (gssize)size) : NULL;
 
@@ -27,29 +29,66 @@ is_named_in(const Search *search, const char *text, size_t size)
 }
 
 static void
-note(const Search *search, const char *path)
+note(Search *search, const char *path)
 {
 	g_ptr_array_add(search->found, g_strconcat(search->where, path, NULL));
 }
 
-static void
-search_text(const Search *search, DpsFiles *files, const char *path)
-{
-	size_t size;
-	g_autofree char *text = dps_files_read(files, path, DPS_BLS_MAX_FILE_SIZE, &size, NULL);
+/* It may be named in what cannot be read: that is no reason to change it. */
+#define NOT_ALL ", for all that can be read of it"
 
-	if (text && is_named_in(search, text, size))
-		note(search, path);
+static void
+note_unread(Search *search, const char *path)
+{
+	g_autofree char *text = g_strconcat(path, NOT_ALL, NULL);
+
+	note(search, text);
+}
+
+/* Whether a file or directory is there and does not let itself be read.  What is not there, or is
+ * something else, has no names in it. */
+static gboolean
+is_lost(const GError *error)
+{
+	return g_error_matches(error, DPS_ERROR, DPS_ERROR_IO) ||
+	       g_error_matches(error, DPS_ERROR, DPS_ERROR_CORRUPT);
+}
+
+/* Whether one file more may be looked into; the first that may not be is noted. */
+static gboolean
+take_file(Search *search, const char *path)
+{
+	if (search->n_files == MAX_FILES)
+		note_unread(search, path);
+	return search->n_files++ < MAX_FILES;
 }
 
 static void
-search_uki(const Search *search, DpsFiles *files, const char *path)
+search_text(Search *search, DpsFiles *files, const char *path)
 {
-	g_autoptr(DpsFile) file = dps_files_open(files, path, NULL);
+	g_autoptr(GError) error = NULL;
+	size_t size;
+	g_autofree char *text = dps_files_read(files, path, DPS_BLS_MAX_FILE_SIZE, &size, &error);
+
+	if (text && is_named_in(search, text, size))
+		note(search, path);
+	else if (is_lost(error))
+		note_unread(search, path);
+}
+
+static void
+search_uki(Search *search, DpsFiles *files, const char *path)
+{
+	g_autoptr(GError) error = NULL;
+	g_autoptr(DpsFile) file = dps_files_open(files, path, &error);
 	g_auto(DpsUki) uki = { 0 };
 
-	if (!file || !dps_uki_read(dps_file_get_region(file), &uki, NULL))
+	if (!file || !dps_uki_read(dps_file_get_region(file), &uki, &error)) {
+		/* What is no EFI program is corrupt, too, and names nothing. */
+		if (g_error_matches(error, DPS_ERROR, DPS_ERROR_IO))
+			note_unread(search, path);
 		return;
+	}
 
 	for (guint i = 0; i < uki.profiles->len; i++) {
 		const DpsUkiProfile *profile = uki.profiles->pdata[i];
@@ -72,49 +111,77 @@ has_suffix(const char *name, const char *suffix)
 	return size > suffix_size && g_ascii_strcasecmp(name + size - suffix_size, suffix) == 0;
 }
 
+/* (nullable): what is in a directory; NULL: it is not there, or is noted. */
+static GPtrArray *
+list(Search *search, DpsFiles *files, const char *directory)
+{
+	g_autoptr(GError) error = NULL;
+	GPtrArray *infos = dps_files_list(files, directory, &error);
+
+	if (is_lost(error))
+		note_unread(search, directory);
+	return infos;
+}
+
 /* Boot entries, GRUB's configuration and programs in one directory. */
 static void
-search_directory(const Search *search, DpsFiles *files, const char *directory)
+search_directory(Search *search, DpsFiles *files, const char *directory)
 {
-	g_autoptr(GPtrArray) infos = dps_files_list(files, directory, NULL);
-	guint n = 0;
+	g_autoptr(GPtrArray) infos = list(search, files, directory);
 
-	for (guint i = 0; infos && i < infos->len && n < MAX_FILES; i++) {
+	for (guint i = 0; infos && i < infos->len; i++) {
 		const DpsFileInfo *info = infos->pdata[i];
 		g_autofree char *path = g_build_filename(directory, info->name, NULL);
+		gboolean is_program = has_suffix(info->name, ".efi");
 
-		if (info->kind != DPS_FILE_REGULAR || info->is_name_damaged)
+		if (info->kind != DPS_FILE_REGULAR || info->is_name_damaged ||
+		    !(is_program || has_suffix(info->name, ".conf") ||
+		      has_suffix(info->name, ".cfg")))
 			continue;
-		if (has_suffix(info->name, ".efi"))
+		if (!take_file(search, path))
+			return;
+		if (is_program)
 			search_uki(search, files, path);
-		else if (has_suffix(info->name, ".conf") || has_suffix(info->name, ".cfg"))
-			search_text(search, files, path);
 		else
+			search_text(search, files, path);
+	}
+}
+
+/* The directories in a directory: of vendors in EFI, of a UKI's own addons in EFI/Linux. */
+static void
+search_directories(Search *search, DpsFiles *files, const char *top, const char *suffix)
+{
+	g_autoptr(GPtrArray) infos = list(search, files, top);
+
+	for (guint i = 0; infos && i < infos->len; i++) {
+		const DpsFileInfo *info = infos->pdata[i];
+		g_autofree char *path = g_build_filename(top, info->name, NULL);
+
+		if (info->kind != DPS_FILE_DIRECTORY || info->is_name_damaged ||
+		    (*suffix && !has_suffix(info->name, suffix)))
 			continue;
-		n++;
+		if (!take_file(search, path))
+			return;
+		search_directory(search, files, path);
 	}
 }
 
 /* A file system that boots, mounted at @top of @files: "" for its own root. */
 static void
-search_boot(const Search *search, DpsFiles *files, const char *top)
+search_boot(Search *search, DpsFiles *files, const char *top)
 {
-	static const char *const directories[] = { "loader/entries", "loader", "grub", "grub2" };
+	static const char *const directories[] = { "loader/entries", "loader", "loader/addons",
+						   "grub", "grub2" };
 	g_autofree char *vendors = g_build_filename("/", top, "EFI", NULL);
-	g_autoptr(GPtrArray) infos = dps_files_list(files, vendors, NULL);
+	g_autofree char *linux_images = g_build_filename(vendors, "Linux", NULL);
 
 	for (guint i = 0; i < G_N_ELEMENTS(directories); i++) {
 		g_autofree char *path = g_build_filename("/", top, directories[i], NULL);
 
 		search_directory(search, files, path);
 	}
-	for (guint i = 0; infos && i < infos->len && i < MAX_FILES; i++) {
-		const DpsFileInfo *info = infos->pdata[i];
-		g_autofree char *path = g_build_filename(vendors, info->name, NULL);
-
-		if (info->kind == DPS_FILE_DIRECTORY && !info->is_name_damaged)
-			search_directory(search, files, path);
-	}
+	search_directories(search, files, vendors, "");
+	search_directories(search, files, linux_images, ".extra.d");
 }
 
 /* Whether a directory of the tree is a partition of the disk, which is searched by itself. */
@@ -130,7 +197,7 @@ is_partition_of_disk(DpsPlan *plan, const char *mount_point)
 }
 
 static void
-search_tree(DpsPlan *plan, const Search *search)
+search_tree(DpsPlan *plan, Search *search)
 {
 	static const char *const texts[] = { "/etc/fstab", "/etc/crypttab", "/etc/kernel/cmdline",
 					     "/usr/lib/kernel/cmdline", "/etc/default/grub" };
@@ -144,37 +211,37 @@ search_tree(DpsPlan *plan, const Search *search)
 			search_boot(search, files, boot[i]);
 }
 
-/* A FAT, or the ext4 that is /boot. */
-static void
-search_partition(DpsPartition *partition, const Search *search)
+/* A FAT, or the ext4 that is /boot.  Returns: whether it could be looked into */
+static gboolean
+search_partition(DpsPartition *partition, Search *search)
 {
-	if (dps_partition_is_unreadable(partition)) {
-		/* It may be there. */
-		g_ptr_array_add(search->found, g_strdup_printf("partition %u, for all that can be "
-							       "read of it",
-							       partition->number));
-	} else if (g_strcmp0(partition->content.type, "vfat") == 0) {
-		g_autoptr(DpsEsp) esp = dps_esp_open_region(&partition->region, NULL);
+	g_autoptr(GError) error = NULL;
+
+	if (dps_partition_is_unreadable(partition))
+		return FALSE;
+	if (g_strcmp0(partition->content.type, "vfat") == 0) {
+		g_autoptr(DpsEsp) esp = dps_esp_open_region(&partition->region, &error);
 
 		if (esp)
 			search_boot(search, dps_esp_get_files(esp), "");
 	} else if (g_strcmp0(partition->content.type, "ext4") == 0) {
 		int fd;
-		DpsFiles *files = dps_image_open_files(partition, 0, &fd, NULL);
+		DpsFiles *files = dps_image_open_files(partition, 0, &fd, &error);
 
-		if (!files)
-			return;
-		search_boot(search, files, "");
-		dps_files_free(files);
-		close(fd);
+		if (files) {
+			search_boot(search, files, "");
+			dps_files_free(files);
+			close(fd);
+		}
 	}
+	return !is_lost(error);
 }
 
 GPtrArray *
 dps_plan_list_mentions(DpsPlan *plan, const char *uuid)
 {
 	g_autofree char *lower = g_ascii_strdown(uuid, -1);
-	Search search = { lower, "", g_ptr_array_new_with_free_func(g_free) };
+	Search search = { lower, "", g_ptr_array_new_with_free_func(g_free), 0 };
 
 	if (plan->tree)
 		search_tree(plan, &search);
@@ -183,7 +250,9 @@ dps_plan_list_mentions(DpsPlan *plan, const char *uuid)
 		g_autofree char *where = g_strdup_printf("partition %u: ", partition->number);
 
 		search.where = where;
-		search_partition(partition, &search);
+		if (!search_partition(partition, &search))
+			g_ptr_array_add(search.found,
+					g_strdup_printf("partition %u" NOT_ALL, partition->number));
 	}
 	return search.found;
 }

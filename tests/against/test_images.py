@@ -475,7 +475,13 @@ def uki(cmdline):
 @pytest.mark.parametrize("where, fstab, boot", [
     ("/etc/fstab", f"PARTUUID={PART_UUID(3).upper()} /mnt ext4 x 0 0\n", {}),
     ("partition 1: /loader/entries/a.conf", "", {"loader/entries/a.conf": f"title a\nlinux /l\noptions root=PARTUUID={PART_UUID(3)}\n"}),
-    ("partition 1: /EFI/Linux/a.efi", "", {"EFI/Linux/a.efi": uki(f"quiet root=/dev/disk/by-partuuid/{PART_UUID(3)} rw")})])
+    ("partition 1: /EFI/Linux/a.efi", "", {"EFI/Linux/a.efi": uki(f"quiet root=/dev/disk/by-partuuid/{PART_UUID(3)} rw")}),
+    ("partition 1: /loader/addons/a.addon.efi", "", {"loader/addons/a.addon.efi": uki(f"x=PARTUUID={PART_UUID(3)}")}),
+    ("partition 1: /EFI/Linux/a.efi.extra.d/a.addon.efi", "",
+     {"EFI/Linux/a.efi.extra.d/a.addon.efi": uki(f"x=PARTUUID={PART_UUID(3)}")}),
+    # It may be in what nobody looked into.
+    ("partition 1: /loader/entries/a.conf, for all that can be read of it", "", {"loader/entries/a.conf": "#" * (1 << 20) + "\n"}),
+    ("for all that can be read of it", "", {f"loader/entries/{n}.conf": "" for n in range(4097)})])
 def test_uuid_that_is_named(place, where, fstab, boot):
     disk = var_disk(place, fstab, boot=boot)
     before = makedisk.digest(disk)
