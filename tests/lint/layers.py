@@ -13,6 +13,7 @@ made safe to show by one function.  docs/architecture.md says why, and names eac
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -96,14 +97,15 @@ HAS_COMMENTS_BY_NAME = {".clang-format", ".clang-tidy", ".editorconfig", "meson_
 
 def tracked(root: Path) -> list[PurePosixPath]:
     """Every file of the project: as git has it, or in a tarball all that is no build directory."""
-    git = subprocess.run(
-        ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        check=False,
-    )
-    if git.returncode == 0 and (root / ".git").exists():
-        names = [name.decode() for name in git.stdout.split(b"\0") if name]
-        return sorted(PurePosixPath(n) for n in names if (root / n).is_file())
+    if (root / ".git").exists() and shutil.which("git"):
+        names = subprocess.run(
+            ["git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            capture_output=True,
+            check=False,
+        )
+        if names.returncode == 0:
+            inside = [PurePosixPath(name.decode()) for name in names.stdout.split(b"\0") if name]
+            return sorted(path for path in inside if (root / path).is_file())
     found = []
     for path in root.rglob("*"):
         inside = path.relative_to(root)
