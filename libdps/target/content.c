@@ -157,20 +157,17 @@ is_of_medium(int errnum)
 
 /* Returns: 0 when all of it can be read, else the errno; a file that ends before has ENODATA */
 static int
-try_to_read(const DpsRegion *region, uint64_t offset, uint64_t size)
+try_to_read(const DpsRegion *region, uint64_t offset, uint8_t *bytes, size_t size)
 {
-	uint8_t bytes[16 * 1024];
-
 	while (size > 0) {
-		ssize_t n = pread(region->fd, bytes, (size_t)MIN(size, sizeof(bytes)),
-				  (off_t)(region->start + offset));
+		ssize_t n = pread(region->fd, bytes, size, (off_t)(region->start + offset));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return n < 0 ? errno : ENODATA;
 		offset += (uint64_t)n;
-		size -= (uint64_t)n;
+		size -= (size_t)n;
 	}
 	return 0;
 }
@@ -182,10 +179,12 @@ try_to_read(const DpsRegion *region, uint64_t offset, uint64_t size)
 static int
 read_again(const DpsRegion *region)
 {
-	uint64_t front = MIN(region->size, FRONT_SIZE), end = MIN(region->size, END_SIZE);
-	int failure = try_to_read(region, 0, front);
+	size_t front = (size_t)MIN(region->size, FRONT_SIZE);
+	size_t end = (size_t)MIN(region->size, END_SIZE);
+	g_autofree uint8_t *bytes = g_malloc(MAX(FRONT_SIZE, END_SIZE));
+	int failure = try_to_read(region, 0, bytes, front);
 
-	return failure ? failure : try_to_read(region, region->size - end, end);
+	return failure ? failure : try_to_read(region, region->size - end, bytes, end);
 }
 
 static blkid_probe

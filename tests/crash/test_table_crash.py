@@ -256,7 +256,7 @@ def test_faults(disk: tuple[Path, int], call: str, how: int | str) -> None:
     harmless = how in (errno.EINTR, "short")
     command = [TOOL, "edit", str(path), *words_of(CHANGES["far"])]
     failures = 0
-    for nth in range(1, 200):
+    for nth in range(1, 400):
         path.write_bytes(before)
         done, steps = replay.record(command, SHIM, path.parent, f"{call}:{nth}:{how}")
         if not any(s.kind == "fault" for s in steps):
