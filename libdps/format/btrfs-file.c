@@ -160,6 +160,11 @@ dps_btrfs_inode_list(DpsBtrfsFs *fs, const DpsBtrfsInode *dir, DpsBtrfsNameFunc 
 		uint32_t at = 0;
 
 		while (dps_btrfs_item_next_entry(&item, &at, &entry, &local)) {
+			if (!dps_btrfs_is_name(entry.name, entry.name_size))
+				return dps_throw(error, DPS_ERROR_CORRUPT,
+						 "directory %" PRIu64
+						 ": a name that no file can have",
+						 dir->number);
 			if (!follow(fs, &dir->root, &entry.location, &inode, error) ||
 			    !func((const char *)entry.name, entry.name_size, &inode, data, error))
 				return FALSE;

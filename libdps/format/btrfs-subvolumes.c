@@ -136,7 +136,7 @@ dps_btrfs_fs_read_subvolume(DpsBtrfsFs *self, uint64_t id, GError **error)
 typedef struct {
 	DpsBtrfsSubvolumeInfo *info;
 	uint64_t dir; /* inode of the directory in the parent */
-	char *name;   /* NULL: no ROOT_BACKREF, in no directory */
+	char *name;   /* NULL: no ROOT_BACKREF, in no directory; or none that can be */
 	gboolean seen;
 } Entry;
 
@@ -194,7 +194,8 @@ read_root_tree(DpsBtrfsFs *self, GPtrArray *entries, GError **error)
 						 item.key.objectid);
 			last->info->parent = item.key.offset;
 			last->dir = dps_load_le64(item.data);
-			last->name = take_name(item.data + ROOT_REF_SIZE, size);
+			if (dps_btrfs_is_name(item.data + ROOT_REF_SIZE, size))
+				last->name = take_name(item.data + ROOT_REF_SIZE, size);
 		}
 		if (!dps_btrfs_fs_next(self, &self->root_tree, &item, error))
 			return FALSE;
@@ -222,6 +223,9 @@ prepend_directories(DpsBtrfsFs *self, const DpsBtrfsRoot *root, uint64_t dir, GS
 		if (size == 0 || size > item.size - INODE_REF_SIZE)
 			return dps_throw(error, DPS_ERROR_CORRUPT,
 					 "directory %" PRIu64 ": its name is cut short", dir);
+		if (!dps_btrfs_is_name(item.data + INODE_REF_SIZE, size))
+			return dps_throw(error, DPS_ERROR_CORRUPT,
+					 "directory %" PRIu64 ": a name that none can have", dir);
 		/* Each turn makes it longer, so that directories in a circle end here. */
 		if (path->len + size >= MAX_PATH_SIZE)
 			return dps_throw(error, DPS_ERROR_CORRUPT,

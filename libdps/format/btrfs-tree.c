@@ -387,6 +387,12 @@ dps_btrfs_fs_lookup(DpsBtrfsFs *self, const DpsBtrfsRoot *root, const DpsBtrfsKe
 /* Directories */
 
 gboolean
+dps_btrfs_is_name(const uint8_t *name, size_t size)
+{
+	return size > 0 && !memchr(name, '/', size);
+}
+
+gboolean
 dps_btrfs_item_next_entry(const DpsBtrfsItem *item, uint32_t *at, DpsBtrfsDirEntry *entry,
 			  GError **error)
 {

@@ -173,6 +173,12 @@ gboolean dps_btrfs_fs_find_entry(DpsBtrfsFs *self, const DpsBtrfsRoot *root, uin
 				 const void *name, size_t name_size, DpsBtrfsItem *item,
 				 DpsBtrfsDirEntry *entry, GError **error);
 
+/*
+ * Whether a file or subvolume can have this name.  Linux gives nothing of a directory in which one
+ * cannot: fs/readdir.c, verify_dirent_name().
+ */
+gboolean dps_btrfs_is_name(const uint8_t *name, size_t size);
+
 /* The entry at *@at of @item, and moves *@at behind it; %FALSE without an error at the end. */
 gboolean dps_btrfs_item_next_entry(const DpsBtrfsItem *item, uint32_t *at, DpsBtrfsDirEntry *entry,
 				   GError **error);

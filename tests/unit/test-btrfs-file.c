@@ -87,6 +87,40 @@ test_not_there(void)
 	btrfs_image_clear(&image);
 }
 
+/* What would lead out of its directory when somebody puts a path together with it. */
+static void
+test_names_that_none_can_have(void)
+{
+	static const struct {
+		const char *name; /* four bytes */
+		size_t size;
+	} rows[] = { { "fi/e", 4 }, { "/ile", 4 }, { "fil/", 4 }, { "file", 0 } };
+
+	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		BtrfsImage image = { 0 };
+		g_autoptr(DpsFiles) files = NULL;
+		g_autoptr(GError) error = NULL;
+		DpsRegion region;
+		uint8_t *entry;
+
+		g_test_message("%s, %zu", rows[i].name, rows[i].size);
+		btrfs_image_make(&image);
+		entry = btrfs_image_find(&image, image.tops[0], 256, DPS_BTRFS_DIR_INDEX);
+		entry[25] = (uint8_t)(4 - rows[i].size); /* the rest is data */
+		entry[27] = (uint8_t)rows[i].size;
+		memcpy(entry + 30, rows[i].name, 4);
+		btrfs_image_sum_leaf(&image, image.tops);
+
+		region = btrfs_image_region(&image);
+		files = dps_btrfs_open_files(&region, 0, &error);
+		g_assert_no_error(error);
+		g_assert_null(dps_files_list(files, "/", &error));
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_CORRUPT);
+		g_assert_nonnull(strstr(error->message, "no file can have"));
+		btrfs_image_clear(&image);
+	}
+}
+
 /* Extents that must fail: what to store where in the item. */
 static const struct {
 	const char *name;
@@ -252,6 +286,7 @@ main(int argc, char **argv)
 	g_test_add_func("/btrfs-file/other-kinds", test_other_kinds);
 	g_test_add_func("/btrfs-file/whole", test_whole);
 	g_test_add_func("/btrfs-file/not-there", test_not_there);
+	g_test_add_func("/btrfs-file/names-that-none-can-have", test_names_that_none_can_have);
 	g_test_add_func("/btrfs-file/bad-extents", test_bad_extents);
 	g_test_add_func("/btrfs-file/compressed-sizes", test_compressed_sizes);
 	g_test_add_func("/btrfs-file/random-bytes", test_random_bytes);

@@ -307,6 +307,13 @@ spoil_backref_name(BtrfsImage *image)
 	btrfs_image_find(image, image->roots[0], 256, DPS_BTRFS_ROOT_BACKREF)[17] = 0xff;
 }
 
+/* Of "root/inner" nothing is left: what it lies in cannot be named. */
+static void
+spoil_backref_slash(BtrfsImage *image)
+{
+	btrfs_image_find(image, image->roots[0], 256, DPS_BTRFS_ROOT_BACKREF)[18] = '/';
+}
+
 static void
 set_backref_parent(BtrfsImage *image, guint slot, uint64_t parent)
 {
@@ -346,6 +353,12 @@ spoil_directory_name(BtrfsImage *image)
 }
 
 static void
+spoil_directory_slash(BtrfsImage *image)
+{
+	btrfs_image_find(image, image->tops[0], 257, DPS_BTRFS_INODE_REF)[10] = '/';
+}
+
+static void
 spoil_subvolume_tree(BtrfsImage *image)
 {
 	dps_store_le64(btrfs_image_find(image, image->roots[0], 5, DPS_BTRFS_ROOT_ITEM) + 176,
@@ -373,11 +386,13 @@ static const BadLeaf bad_leaves[] = {
 	{ "entry-name", spoil_entry_name, DPS_ERROR_CORRUPT, "cut short" },
 	{ "entry-gone", spoil_entry_gone, 0, "default 5;" },
 	{ "backref-name", spoil_backref_name, DPS_ERROR_CORRUPT, "name is cut short" },
+	{ "backref-slash", spoil_backref_slash, 0, "default 5; 5 ''; 258 'd/snap' ro" },
 	{ "circle", spoil_circle, 0, "default 5; 5 ''; 258 'd/snap' ro" },
 	{ "self", spoil_self, 0, "default 5; 5 ''; 258 'd/snap' ro" },
 	{ "parent", spoil_parent, 0, "default 5; 5 ''; 258 'd/snap' ro" },
 	{ "directory-circle", spoil_directory_circle, DPS_ERROR_CORRUPT, "does not end" },
 	{ "directory-name", spoil_directory_name, DPS_ERROR_CORRUPT, "name is cut short" },
+	{ "directory-slash", spoil_directory_slash, DPS_ERROR_CORRUPT, "none can have" },
 	{ "subvolume-tree", spoil_subvolume_tree, DPS_ERROR_CORRUPT, "wrong checksum" },
 	{ "subvolume-level", spoil_subvolume_level, DPS_ERROR_CORRUPT, "level 200" },
 };
