@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "decide/mentions.h"
-#include "format/bls.h"
 #include "format/uki.h"
 #include "ground/error.h"
 #include "target/esp.h"
@@ -68,7 +67,7 @@ search_text(Search *search, DpsFiles *files, const char *path)
 {
 	g_autoptr(GError) error = NULL;
 	size_t size;
-	g_autofree char *text = dps_files_read(files, path, DPS_BLS_MAX_FILE_SIZE, &size, &error);
+	g_autofree char *text = dps_files_read(files, path, DPS_FILES_MAX_TEXT, &size, &error);
 
 	if (text && is_named_in(search, text, size))
 		note(search, path);
@@ -196,51 +195,115 @@ is_partition_of_disk(DpsPlan *plan, const char *mount_point)
 	       (g_strcmp0(mount->fs_type, "vfat") == 0 || g_str_has_prefix(mount->fs_type, "ext"));
 }
 
+/* What a system says of its partitions before it has them: @top is where its files begin. */
+static void
+search_system(Search *search, DpsFiles *files, const char *top)
+{
+	static const char *const texts[] = { "etc/fstab", "etc/crypttab", "etc/kernel/cmdline",
+					     "usr/lib/kernel/cmdline", "etc/default/grub" };
+
+	for (guint i = 0; i < G_N_ELEMENTS(texts); i++) {
+		g_autofree char *path = g_build_filename("/", top, texts[i], NULL);
+
+		search_text(search, files, path);
+	}
+}
+
+static const char *const boot_directories[] = { "/boot", "/boot/efi", "/efi" };
+
 static void
 search_tree(DpsPlan *plan, Search *search)
 {
-	static const char *const texts[] = { "/etc/fstab", "/etc/crypttab", "/etc/kernel/cmdline",
-					     "/usr/lib/kernel/cmdline", "/etc/default/grub" };
-	static const char *const boot[] = { "/boot", "/boot/efi", "/efi" };
 	DpsFiles *files = dps_tree_get_files(plan->tree);
 
-	for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
-		search_text(search, files, texts[i]);
-	for (guint i = 0; i < G_N_ELEMENTS(boot); i++)
-		if (!is_partition_of_disk(plan, boot[i]))
-			search_boot(search, files, boot[i]);
+	search_system(search, files, "");
+	for (guint i = 0; i < G_N_ELEMENTS(boot_directories); i++)
+		if (!is_partition_of_disk(plan, boot_directories[i]))
+			search_boot(search, files, boot_directories[i]);
 }
 
-/* A FAT, or the ext4 that is /boot.  Returns: whether it could be looked into */
+/* Whether the tree is what the partition holds, and is searched as that. */
 static gboolean
-search_partition(DpsPartition *partition, Search *search)
+is_of_tree(DpsPlan *plan, DpsPartition *partition)
+{
+	const DpsTreeOrigin *origin = plan->tree ? dps_tree_get_origin(plan->tree) : NULL;
+	const DpsMount *mount = plan->tree ? dps_tree_get_mount(plan->tree, "/") : NULL;
+	DpsPartition *below;
+
+	if (origin)
+		return origin->partition == partition->number;
+	return mount && mount->backings->len == 1 &&
+	       dps_disk_find_backing(plan->disk, mount->backings->pdata[0], &below) &&
+	       below == partition;
+}
+
+/* Returns: whether it could be looked into */
+static gboolean
+search_esp(DpsPartition *partition, Search *search)
 {
 	g_autoptr(GError) error = NULL;
+	g_autoptr(DpsEsp) esp = dps_esp_open_region(&partition->region, &error);
 
+	if (esp)
+		search_boot(search, dps_esp_get_files(esp), "");
+	return !is_lost(error);
+}
+
+/* A system, or the /boot of one.  @root: what dps_image_list_roots() says of it, or NULL.  Returns:
+ * whether it could be looked into; what nobody can read without a mount is not looked for. */
+static gboolean
+search_linux(DpsPartition *partition, const DpsImageRoot *root, Search *search)
+{
+	g_autoptr(GError) error = NULL;
+	const char *top = root && root->directory ? root->directory : "";
+	int fd;
+	DpsFiles *files =
+		dps_image_open_files(partition, root ? root->subvolume_id : 0, &fd, &error);
+
+	if (!files)
+		return !is_lost(error);
+
+	search_boot(search, files, "");
+	search_system(search, files, top);
+	for (guint i = 0; i < G_N_ELEMENTS(boot_directories); i++) {
+		g_autofree char *path = g_build_filename("/", top, boot_directories[i], NULL);
+
+		search_boot(search, files, path);
+	}
+	dps_files_free(files);
+	close(fd);
+	return TRUE;
+}
+
+static const DpsImageRoot *
+find_root(GPtrArray *roots, guint number)
+{
+	for (guint i = 0; i < roots->len; i++) {
+		const DpsImageRoot *root = roots->pdata[i];
+
+		if (root->partition == number)
+			return root;
+	}
+	return NULL;
+}
+
+static gboolean
+search_partition(DpsPlan *plan, DpsPartition *partition, GPtrArray *roots, Search *search)
+{
 	if (dps_partition_is_unreadable(partition))
 		return FALSE;
-	if (g_strcmp0(partition->content.type, "vfat") == 0) {
-		g_autoptr(DpsEsp) esp = dps_esp_open_region(&partition->region, &error);
-
-		if (esp)
-			search_boot(search, dps_esp_get_files(esp), "");
-	} else if (g_strcmp0(partition->content.type, "ext4") == 0) {
-		int fd;
-		DpsFiles *files = dps_image_open_files(partition, 0, &fd, &error);
-
-		if (files) {
-			search_boot(search, files, "");
-			dps_files_free(files);
-			close(fd);
-		}
-	}
-	return !is_lost(error);
+	if (g_strcmp0(partition->content.type, "vfat") == 0)
+		return search_esp(partition, search);
+	if (partition->content.kind != DPS_CONTENT_FILE_SYSTEM || is_of_tree(plan, partition))
+		return TRUE;
+	return search_linux(partition, find_root(roots, partition->number), search);
 }
 
 GPtrArray *
 dps_plan_list_mentions(DpsPlan *plan, const char *uuid)
 {
 	g_autofree char *lower = g_ascii_strdown(uuid, -1);
+	g_autoptr(GPtrArray) roots = dps_image_list_roots(plan->disk);
 	Search search = { lower, "", g_ptr_array_new_with_free_func(g_free), 0 };
 
 	if (plan->tree)
@@ -250,7 +313,7 @@ dps_plan_list_mentions(DpsPlan *plan, const char *uuid)
 		g_autofree char *where = g_strdup_printf("partition %u: ", partition->number);
 
 		search.where = where;
-		if (!search_partition(partition, &search))
+		if (!search_partition(plan, partition, roots, &search))
 			g_ptr_array_add(search.found,
 					g_strdup_printf("partition %u" NOT_ALL, partition->number));
 	}

@@ -480,7 +480,8 @@ def uki(cmdline):
     ("partition 1: /EFI/Linux/a.efi.extra.d/a.addon.efi", "",
      {"EFI/Linux/a.efi.extra.d/a.addon.efi": uki(f"x=PARTUUID={PART_UUID(3)}")}),
     # It may be in what nobody looked into.
-    ("partition 1: /loader/entries/a.conf, for all that can be read of it", "", {"loader/entries/a.conf": "#" * (1 << 20) + "\n"}),
+    ("partition 1: /loader/entries/a.conf, for all that can be read of it", "", {"loader/entries/a.conf": "#" * (8 << 20) + "\n"}),
+    ("partition 1: /grub2/grub.cfg", "", {"grub2/grub.cfg": "#" * (2 << 20) + f"\nlinux /k root=PARTUUID={PART_UUID(3)}\n"}),
     ("for all that can be read of it", "", {f"loader/entries/{n}.conf": "" for n in range(4097)})])
 def test_uuid_that_is_named(place, where, fstab, boot):
     disk = var_disk(place, fstab, boot=boot)
@@ -489,6 +490,24 @@ def test_uuid_that_is_named(place, where, fstab, boot):
     assert where in result.err and "--force" in result.err, result
     assert makedisk.digest(disk) == before
     tag(place, "apply", "disk.raw", "root=2", "var=3", "--force", "--no-check", status=0)
+    assert partitions(disk)[2]["uuid"].lower() == var_uuid(MACHINE_ID)
+
+
+@pytest.mark.parametrize("content, files, where", [
+    ("ext2", {"etc/fstab": f"PARTUUID={PART_UUID(3)} /var ext4 defaults 0 0\n"}, "partition 2: /etc/fstab"),
+    ("ext3", {"grub2/grub.cfg": f"linux /k root=PARTUUID={PART_UUID(3)}\n"}, "partition 2: /grub2/grub.cfg"),
+    ("ext4", {"boot/grub/grub.cfg": f"linux /k root=PARTUUID={PART_UUID(3)}\n"}, "partition 2: /boot/grub/grub.cfg"),
+    ("btrfs", {"etc/fstab": f"PARTUUID={PART_UUID(3)} /var ext4 defaults 0 0\n"}, "partition 2: /etc/fstab"),
+    ("btrfs", {"boot/loader/entries/a.conf": f"options root=PARTUUID={PART_UUID(3)}\n"}, "partition 2: /boot/loader/entries/a.conf")])
+def test_uuid_that_is_named_in_what_nobody_typed(place, content, files, where):
+    """No root is typed, so that there is no tree: the disk has it all the same."""
+    disk = makedisk.make(place / "disk.raw", [
+        Partition(content="vfat", type=makedisk.ESP), Partition(content=content, size=128, files=files), Partition(content="ext4", size=16)])
+    before = makedisk.digest(disk)
+    words = ["apply", "disk.raw", "var=3", f"--machine-id={MACHINE_ID}", "--no-check"]
+    assert where in tag(place, *words, status=3).err
+    assert makedisk.digest(disk) == before
+    tag(place, *words, "--force", status=0)
     assert partitions(disk)[2]["uuid"].lower() == var_uuid(MACHINE_ID)
 
 

@@ -344,10 +344,10 @@ def make_content(path, part, number):
             names = sorted(pathlib.Path(tree).iterdir())
             if names:
                 run("mcopy", "-s", "-i", path, *names, "::")
-    elif part.content == "ext4":
+    elif part.content in ("ext2", "ext3", "ext4"):
         with tempfile.TemporaryDirectory(prefix="makedisk-") as tree:
             write_tree(tree, part.files)
-            run("mkfs.ext4", "-q", "-F", *part.mkfs, "-U", fs_uuid, *label, "-d", tree, path)
+            run(f"mkfs.{part.content}", "-q", "-F", *part.mkfs, "-U", fs_uuid, *label, "-d", tree, path)
     elif part.content == "btrfs":
         make_btrfs_patiently(path, part, fs_uuid, label)
     elif part.content == "xfs":  # 300 MiB and more
