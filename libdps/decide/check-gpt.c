@@ -27,6 +27,22 @@ has_protective(DpsCheck *check)
 }
 
 /*
+ * The size of sectors that the only table on the disk is for, when the disk has others; else 0.  It
+ * is whole, perhaps: what is written to "mend" it would go to other places than its own.
+ */
+static guint
+get_foreign_sector_size(DpsCheck *check)
+{
+	guint own = dps_medium_get_sector_size(dps_disk_get_medium(check->disk));
+	guint other = own == 512 ? 4096 : 512;
+
+	return own != 0 && dps_disk_get_table(check->disk) == DPS_TABLE_GPT_DAMAGED &&
+			       !has_signature(check, own) && has_signature(check, other)
+		       ? other
+		       : 0;
+}
+
+/*
  * Whether a table is there that no reader takes: its headers are, and no protective record leads to
  * them (UEFI 2.10, 5.2.3; the kernel's is_pmbr_valid()).
  */
@@ -76,7 +92,7 @@ check_gpt_primary_bad(DpsCheck *check)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
 
-	if (is_hidden_by_mbr(check))
+	if (is_hidden_by_mbr(check) || get_foreign_sector_size(check) != 0)
 		return;
 
 	if (dps_disk_get_table(check->disk) == DPS_TABLE_GPT_DAMAGED)
@@ -269,8 +285,16 @@ check_gpt_sector_size(DpsCheck *check)
 {
 	const DpsGpt *gpt = dps_disk_get_gpt(check->disk);
 	DpsMedium *medium = dps_disk_get_medium(check->disk);
-	guint own = dps_medium_get_sector_size(medium);
+	guint own = dps_medium_get_sector_size(medium), foreign = get_foreign_sector_size(check);
 
+	if (foreign != 0)
+		dps_check_report_as(
+			check, DPS_SEVERITY_ERROR, 0,
+			"read it on a disk with sectors of its size, or as an image; to "
+			"use this disk, partition it anew",
+			"the table is for sectors of %u bytes, and the disk has %u: "
+			"nobody sees it here",
+			foreign, own);
 	if (!gpt)
 		return;
 
@@ -278,11 +302,6 @@ check_gpt_sector_size(DpsCheck *check)
 		dps_check_report(check, 0, "wipe the header that is not meant",
 				 "there are headers for sectors of 512 and of 4096 bytes: systemd "
 				 "refuses the disk");
-	else if (own != 0 && own != gpt->sector_size)
-		dps_check_report(check, 0, "write the table anew for sectors of this disk's size",
-				 "the table is for sectors of %u bytes, and the disk has %u: the "
-				 "kernel does not see it",
-				 gpt->sector_size, own);
 	else if (own == 0 && gpt->sector_size != 512)
 		dps_check_report_as(check, DPS_SEVERITY_INFO, 0, NULL,
 				    "the table is for sectors of %u bytes: the image boots from "

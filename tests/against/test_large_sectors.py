@@ -145,3 +145,22 @@ def mend(image: pathlib.Path, commands: list[str]) -> None:
     finally:
         if loop:
             makedisk.run("losetup", "--detach", loop)
+
+
+@pytest.mark.parametrize(("made_for", "attached_as"), [(4096, 512), (512, 4096)])
+def test_table_of_another_disk(made_for: int, attached_as: int, tmp_path: pathlib.Path) -> None:
+    """It is whole: a backup of it, loaded here as a hint once said, would make two halves of it."""
+    if os.geteuid() != 0 or not os.path.exists("/dev/loop-control"):
+        pytest.skip("SKIP: loop devices need root")
+    image = tmp_path / "disk.raw"
+    makedisk.make(image, [Partition(size=40), Partition(size=32, content="ext4")], sector_size=made_for)
+    loop = makedisk.run("losetup", "--find", "--show", f"--sector-size={attached_as}", image).strip()
+    try:
+        findings = check(pathlib.Path(loop))
+        wrong = [finding for finding in findings if finding["severity"] == "error"]
+        assert [finding["code"] for finding in wrong] == ["gpt-sector-size"], findings
+        assert f"for sectors of {made_for} bytes, and the disk has {attached_as}" in wrong[0]["message"]
+        assert not any("`" in finding["hint"] or "" for finding in findings if finding["hint"]), findings
+    finally:
+        makedisk.run("losetup", "--detach", loop)
+    assert "gpt-sector-size" not in errors(check(image)) and "gpt-primary-bad" not in errors(check(image))
