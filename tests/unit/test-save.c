@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define NAME "backup.json"
 #define TEXT "what was there before\n"
@@ -200,6 +201,12 @@ test_make_directories(Fixture *self, gconstpointer data)
 	umask(mask);
 }
 
+static gboolean
+has_openat2(void)
+{
+	return syscall(SYS_openat2, -1, "", NULL, 0) < 0 && errno != ENOSYS;
+}
+
 static void
 test_directories_that_fail(Fixture *self, gconstpointer data)
 {
@@ -220,11 +227,15 @@ test_directories_that_fail(Fixture *self, gconstpointer data)
 	g_autoptr(GError) error = NULL;
 
 	for (guint i = 0; i < G_N_ELEMENTS(rows); i++) {
+		/* Without openat2(2), as under valgrind, the first that is opened is "/". */
+		const char *subject =
+			strcmp(rows[i].call, "open") == 0 && !has_openat2() ? "/: " : "/var/lib";
+
 		fault_set(rows[i].call, rows[i].nth, rows[i].how);
 		g_assert_cmpint(dps_save_open_dir(tree, "/var/lib", TRUE, &error), ==, -1);
 		g_assert_true(fault_clear());
 		g_assert_error(error, DPS_ERROR, rows[i].code);
-		g_assert_nonnull(strstr(error->message, "/var/lib"));
+		g_assert_nonnull(strstr(error->message, subject));
 		g_clear_error(&error);
 		unlinkat(self->fd, "var/lib", AT_REMOVEDIR);
 		unlinkat(self->fd, "var", AT_REMOVEDIR);
