@@ -104,8 +104,8 @@ def tracked(root: Path) -> list[PurePosixPath]:
             check=False,
         )
         if names.returncode == 0:
-            inside = [PurePosixPath(name.decode()) for name in names.stdout.split(b"\0") if name]
-            return sorted(path for path in inside if (root / path).is_file())
+            listed = [PurePosixPath(name.decode()) for name in names.stdout.split(b"\0") if name]
+            return sorted(path for path in listed if (root / path).is_file())
     found = []
     for path in root.rglob("*"):
         inside = path.relative_to(root)
