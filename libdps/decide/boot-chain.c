@@ -208,7 +208,7 @@ follow_vendor_shim(DpsBoot *self, DpsArch arch, const char *shim, const char *di
 	if (self->second || self->uki_path)
 		return;
 
-	program = dps_program_read(&self->esp, next, DPS_UKI_ALL);
+	program = dps_boot_read_program(self, &self->esp, next, DPS_UKI_ALL);
 	if (told && program->is_pe && program->uki.has_linux) {
 		self->uki_path = g_steal_pointer(&told);
 		dps_program_free(program);
@@ -228,7 +228,7 @@ follow_csv_line(DpsBoot *self, DpsArch arch, const char *directory, const DpsShi
 	if (!dps_boot_exists(&self->esp, path))
 		return;
 
-	program = dps_program_read(&self->esp, path, DPS_UKI_ALL);
+	program = dps_boot_read_program(self, &self->esp, path, DPS_UKI_ALL);
 	if (program->is_pe && program->uki.builder == DPS_EFI_BUILDER_SHIM)
 		follow_vendor_shim(self, arch, path, directory, line);
 	else if (program->is_pe && !self->second && !self->uki_path)
@@ -256,7 +256,7 @@ follow_shim(DpsBoot *self, DpsArch arch)
 			find_second_stage(self, arch, self->fallback->path, &wanted);
 
 		if (loader)
-			self->second = dps_program_read(&self->esp, loader, DPS_UKI_ALL);
+			self->second = dps_boot_read_program(self, &self->esp, loader, DPS_UKI_ALL);
 		else
 			add_orphan(self, self->fallback->path, wanted, FALSE);
 		return;
@@ -303,7 +303,7 @@ entry_relies(const DpsBootEntry *entry)
 static gboolean
 is_windows_there(DpsBoot *self)
 {
-	return dps_boot_exists(&self->esp, "/EFI/Microsoft/Boot/bootmgfw.efi");
+	return dps_boot_may_exist(&self->esp, "/EFI/Microsoft/Boot/bootmgfw.efi");
 }
 
 static void
@@ -356,7 +356,7 @@ judge_discovery(DpsBoot *self, DpsDisk *disk)
 static gboolean
 exists_on_part(const char *path, gpointer data)
 {
-	return dps_boot_exists(data, path);
+	return dps_boot_may_exist(data, path);
 }
 
 void

@@ -129,7 +129,7 @@ append_addons(DpsBoot *self, DpsBootPart *part, const char *directory, const Dps
 
 		if (info->kind != DPS_FILE_REGULAR || !g_str_has_suffix(lower, ".addon.efi"))
 			continue;
-		addon = dps_program_read(part, path, DPS_UKI_TEXTS);
+		addon = dps_boot_read_program(self, part, path, DPS_UKI_TEXTS);
 		if (take_text(self, part, path, count_text(addon)) && addon->is_pe &&
 		    !addon->uki.has_linux && addon->uki.cmdline &&
 		    addon->uki.pe.machine == uki->pe.machine &&
@@ -161,7 +161,7 @@ static char *
 read_uki_words(DpsBoot *self, DpsBootPart *part, const DpsBlsEntry *bls)
 {
 	g_autofree char *path = g_strconcat("/", bls->path, NULL);
-	DpsProgram *program = dps_program_read(part, path, DPS_UKI_TEXTS);
+	DpsProgram *program = dps_boot_read_program(self, part, path, DPS_UKI_TEXTS);
 	g_autofree char *addons = NULL;
 	const char *own = NULL;
 	char *words = NULL;
@@ -230,11 +230,11 @@ dps_boot_read_type2(DpsBoot *self, DpsBootPart *part)
 			continue;
 		if (self->text_left == 0)
 			return;
-		program = dps_program_read(part, path, DPS_UKI_TEXTS);
+		program = dps_boot_read_program(self, part, path, DPS_UKI_TEXTS);
 		g_ptr_array_add(self->ukis, program);
 		if (!take_text(self, part, path, count_text(program)))
 			return;
-		if (g_str_has_suffix(lower, ".addon.efi"))
+		if (g_str_has_suffix(lower, ".addon.efi") || dps_boot_get_lost(part, path))
 			continue;
 		addons = dps_boot_read_addons(self, part, program);
 		/* Each profile has them. */
@@ -307,7 +307,7 @@ dps_boot_read_grub(DpsBoot *self, DpsBootPart *part, const char *prefix)
 	for (guint i = 0; i < G_N_ELEMENTS(paths); i++) {
 		g_autofree char *path = g_strconcat(prefix, paths[i], NULL);
 
-		if (dps_boot_exists(part, path))
+		if (dps_boot_may_exist(part, path))
 			read_grub_cfg(self, part, path);
 	}
 }

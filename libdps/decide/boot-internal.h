@@ -22,6 +22,10 @@ void dps_boot_note_unread(DpsBoot *self, const DpsBootPart *part, const char *fo
 /* dps_boot_list(), and a note when there are more names, or they cannot be read. */
 GPtrArray *dps_boot_list_all(DpsBoot *self, const DpsBootPart *part, const char *path);
 
+/* The same of a program. */
+DpsProgram *dps_boot_read_program(DpsBoot *self, DpsBootPart *part, const char *path,
+				  DpsUkiDepth depth);
+
 /* Adds the type #1 entries in @directory: "/loader/entries", or where GRUB has them. */
 void dps_boot_read_type1(DpsBoot *self, DpsBootPart *part, const char *directory);
 

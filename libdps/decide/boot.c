@@ -30,6 +30,18 @@ dps_boot_exists(const DpsBootPart *part, const char *path)
 	return info != NULL;
 }
 
+const char *
+dps_boot_get_lost(const DpsBootPart *part, const char *path)
+{
+	return part->files ? dps_files_get_lost(part->files, path) : NULL;
+}
+
+gboolean
+dps_boot_may_exist(const DpsBootPart *part, const char *path)
+{
+	return dps_boot_exists(part, path) || dps_boot_get_lost(part, path);
+}
+
 GPtrArray *
 dps_boot_list(const DpsBootPart *part, const char *path)
 {
@@ -144,8 +156,21 @@ dps_program_read(DpsBootPart *part, const char *path, DpsUkiDepth depth)
 		program->is_pe =
 			dps_uki_read_to(dps_file_get_region(file), depth, &program->uki, &error);
 	}
-	if (!program->is_pe)
+	if (!program->is_pe) {
+		dps_files_note_lost(part->files, path, error);
 		program->problem = g_strdup(error->message);
+	}
+	return program;
+}
+
+DpsProgram *
+dps_boot_read_program(DpsBoot *self, DpsBootPart *part, const char *path, DpsUkiDepth depth)
+{
+	DpsProgram *program = dps_program_read(part, path, depth);
+	const char *lost = dps_boot_get_lost(part, path);
+
+	if (lost)
+		dps_boot_note_unread(self, part, "%s", lost);
 	return program;
 }
 
@@ -319,7 +344,7 @@ read_fallbacks(DpsBoot *self)
 		if (info->kind == DPS_FILE_REGULAR && arch != DPS_ARCH_NONE &&
 		    !has_fallback_for(self, arch))
 			g_ptr_array_add(self->fallbacks,
-					dps_program_read(&self->esp, path, DPS_UKI_ALL));
+					dps_boot_read_program(self, &self->esp, path, DPS_UKI_ALL));
 	}
 }
 

@@ -119,6 +119,13 @@ void dps_boot_follow(DpsBoot *self, DpsDisk *disk, DpsArch arch);
 DpsFileInfo *dps_boot_lookup(const DpsBootPart *part, const char *path);
 gboolean dps_boot_exists(const DpsBootPart *part, const char *path);
 
+/* (nullable): what the medium did not give of a path, when it was asked: one line.  Then nobody
+ * knows what is there. */
+const char *dps_boot_get_lost(const DpsBootPart *part, const char *path);
+
+/* Whether it is there, for all that the medium gives. */
+gboolean dps_boot_may_exist(const DpsBootPart *part, const char *path);
+
 /* The names in a directory; empty when there is none. */
 GPtrArray *dps_boot_list(const DpsBootPart *part, const char *path);
 

@@ -42,7 +42,8 @@ look_for(DpsCheck *check, DpsSeverity severity, const DpsBootEntry *entry, const
 	}
 	(*n_left)--;
 	info = dps_boot_lookup(entry->part, path);
-	if (info && info->kind == DPS_FILE_REGULAR)
+	if ((info && info->kind == DPS_FILE_REGULAR) ||
+	    (!info && dps_check_is_file_damaged(check, entry->part, path)))
 		return;
 
 	if (severity == 0 && check->boot->chain != DPS_CHAIN_SYSTEMD_BOOT &&
@@ -144,7 +145,7 @@ is_any_missing(const DpsBootPart *part, const GPtrArray *names, const char *dire
 		const DpsFileInfo *info = names->pdata[i];
 		g_autofree char *path = g_build_filename(directory, info->name, NULL);
 
-		if (!dps_boot_exists(part, path))
+		if (!dps_boot_may_exist(part, path))
 			return TRUE;
 	}
 	return FALSE;
@@ -204,10 +205,14 @@ check_bls_linux_not_efi(DpsCheck *check)
 
 		/* A directory is no program, and another rule's matter. */
 		info = dps_boot_lookup(entry->part, entry->bls->path);
-		if (!info || info->kind != DPS_FILE_REGULAR ||
-		    dps_check_is_file_damaged(check, entry->part, entry->bls->path))
+		if (info && info->kind != DPS_FILE_REGULAR)
 			continue;
-		program = dps_program_read(entry->part, entry->bls->path, DPS_UKI_SECTIONS);
+		program = info ? dps_program_read(entry->part, entry->bls->path, DPS_UKI_SECTIONS)
+			       : NULL;
+		if (dps_check_is_file_damaged(check, entry->part, entry->bls->path) || !program) {
+			dps_program_free(program);
+			continue;
+		}
 		if (!program->is_pe)
 			message = g_strdup_printf("linux /%s is no EFI program: %s",
 						  entry->bls->path, program->problem);

@@ -28,7 +28,8 @@ check_esp_fallback_missing(DpsCheck *check)
 	g_autofree char *path = NULL;
 	g_autofree char *hint = NULL;
 
-	if (!can_read_esp(check) || check->boot->fallback)
+	if (!can_read_esp(check) || check->boot->fallback ||
+	    dps_check_is_file_damaged(check, &check->boot->esp, "/EFI/BOOT"))
 		return;
 	if (check->arch == DPS_ARCH_NONE && check->boot->fallbacks->len == 0)
 		suffix = "*";
@@ -115,6 +116,20 @@ check_esp_fallback_not_pe(DpsCheck *check)
 			"is what shim starts, and no EFI program: %s", second->problem);
 }
 
+/* Whether nobody knows what is beside a shim, or what it was built to start. */
+static gboolean
+is_orphan_lost(DpsCheck *check, const DpsShimOrphan *orphan)
+{
+	const DpsBootPart *esp = &check->boot->esp;
+	g_autofree char *directory = g_path_get_dirname(orphan->path);
+	g_autofree char *wanted = orphan->is_told
+					  ? g_strdup(orphan->wanted)
+					  : g_strdup_printf("%s/%s", directory, orphan->wanted);
+
+	return dps_check_is_file_damaged(check, esp, orphan->path) ||
+	       dps_check_is_file_damaged(check, esp, wanted);
+}
+
 /* With fallback beside the first shim, a BOOT*.CSV that is bad is the CSV's fault, and this is
  * about those that its good lines name. */
 static void
@@ -130,6 +145,8 @@ check_esp_fallback_orphan_shim(DpsCheck *check)
 		const DpsShimOrphan *orphan = boot->orphans->pdata[i];
 		g_autofree char *suffix = NULL;
 
+		if (is_orphan_lost(check, orphan))
+			continue;
 		if (orphan->is_told) {
 			dps_check_report_file(check, severity, number, orphan->path,
 					      "put it there, or correct the options in BOOT*.CSV",
@@ -167,15 +184,15 @@ find_csv_line_problem(DpsCheck *check, const char *directory, const DpsShimCsvLi
 	DpsProgram *program;
 	gboolean is_pe;
 
-	if (!dps_boot_exists(esp, file))
+	if (!dps_boot_may_exist(esp, file))
 		return g_strdup_printf("%s, which is not there", line->file);
-	if (dps_check_is_file_damaged(check, esp, file))
-		return NULL;
 
 	program = dps_program_read(esp, file, DPS_UKI_SECTIONS);
 	is_pe = program->is_pe;
 	dps_program_free(program);
-	return is_pe ? NULL : g_strdup_printf("%s, which is no EFI program", line->file);
+	return is_pe || dps_check_is_file_damaged(check, esp, file)
+		       ? NULL
+		       : g_strdup_printf("%s, which is no EFI program", line->file);
 }
 
 /* What is wrong with one vendor's CSV file; NULL: nothing, or it has none. */
@@ -189,11 +206,13 @@ find_csv_problem(DpsCheck *check, const char *directory, const char *name, gbool
 	g_autoptr(GError) error = NULL;
 	size_t size = 0;
 
-	*found = dps_boot_exists(esp, path);
-	if (!*found || dps_check_is_file_damaged(check, esp, path))
+	*found = dps_boot_may_exist(esp, path);
+	if (!*found)
 		return NULL;
 	bytes = dps_files_read(esp->files, path, DPS_BLS_MAX_FILE_SIZE, &size, &error);
 	lines = bytes ? dps_shim_csv_parse(bytes, size, &error) : NULL;
+	if (dps_check_is_file_damaged(check, esp, path))
+		return NULL;
 	if (!lines)
 		return g_strdup_printf("%s: %s", path, error->message);
 
@@ -268,6 +287,7 @@ is_judged_elsewhere(const DpsBootEntry *entry)
 static void
 check_esp_no_loader_entries(DpsCheck *check)
 {
+	static const char windows[] = "/EFI/Microsoft/Boot/bootmgfw.efi";
 	const DpsBoot *boot = check->boot;
 
 	if (!can_read_esp(check) || boot->chain != DPS_CHAIN_SYSTEMD_BOOT)
@@ -275,7 +295,8 @@ check_esp_no_loader_entries(DpsCheck *check)
 	/* One that systemd-boot cannot read is an error of its own. */
 	if (boot->xbootldr.partition && !boot->xbootldr.is_fat)
 		return;
-	if (dps_boot_exists(&boot->esp, "/EFI/Microsoft/Boot/bootmgfw.efi"))
+	if (dps_boot_exists(&boot->esp, windows) ||
+	    dps_check_is_file_damaged(check, &boot->esp, windows))
 		return;
 
 	for (guint i = 0; i < boot->entries->len; i++) {

@@ -36,6 +36,18 @@ is_lost_boot_part(const DpsBootPart *part, const DpsPartition *partition)
 	return part->partition == partition && !part->files;
 }
 
+/* What was not given of the files of a boot partition that was opened; NULL: nothing. */
+static const char *
+find_lost_file(DpsCheck *check, const DpsPartition *partition)
+{
+	const DpsBootPart *const parts[] = { &check->boot->esp, &check->boot->xbootldr };
+
+	for (guint i = 0; i < G_N_ELEMENTS(parts); i++)
+		if (parts[i]->partition == partition && parts[i]->files)
+			return dps_files_get_first_lost(parts[i]->files);
+	return NULL;
+}
+
 /* Where systemd looks, it gets no further than we did, and takes nothing of the disk. */
 static void
 check_content_unreadable(DpsCheck *check)
@@ -44,13 +56,20 @@ check_content_unreadable(DpsCheck *check)
 
 	for (guint i = 0; i < dps_disk_get_n_partitions(check->disk); i++) {
 		DpsPartition *partition = dps_disk_get_partition(check->disk, i);
+		const char *file = find_lost_file(check, partition);
 		gboolean is_probed, is_boot;
 
-		if (!dps_partition_is_unreadable(partition))
+		if (!file && !dps_partition_is_unreadable(partition))
 			continue;
 		if (!candidates)
 			candidates = discover_probed(check);
-		is_probed = is_probed_in(candidates, partition);
+		is_probed = dps_partition_is_unreadable(partition) &&
+			    is_probed_in(candidates, partition);
+		if (file && !is_probed) {
+			dps_check_report(check, partition->number, DPS_GPT_UNREADABLE_HINT,
+					 "not all of its files can be read: %s", file);
+			continue;
+		}
 		is_boot = is_lost_boot_part(&check->boot->esp, partition) ||
 			  is_lost_boot_part(&check->boot->xbootldr, partition);
 		dps_check_report_as(

@@ -83,13 +83,13 @@ look_into_addons(DpsCheck *check, DpsBootPart *part, const char *directory, cons
 	if (!dps_boot_exists(part, directory) || is_spent(check, part, *n_left))
 		return;
 	names = dps_boot_list(part, directory);
+	dps_check_is_file_damaged(check, part, directory);
 	for (guint i = 0; i < names->len; i++) {
 		const DpsFileInfo *info = names->pdata[i];
 		g_autofree char *path = g_strconcat(directory, "/", info->name, NULL);
 		DpsProgram *addon;
 
-		if (info->kind != DPS_FILE_REGULAR || !is_addon_name(info->name) ||
-		    dps_check_is_file_damaged(check, part, path))
+		if (info->kind != DPS_FILE_REGULAR || !is_addon_name(info->name))
 			continue;
 		if (is_spent(check, part, *n_left))
 			return;
@@ -97,7 +97,8 @@ look_into_addons(DpsCheck *check, DpsBootPart *part, const char *directory, cons
 		addon = dps_program_read(part, path, DPS_UKI_TEXTS);
 		*n_left -=
 			MIN(*n_left, (guint)(addon->is_pe ? addon->uki.text_size / ADDON_TEXT : 0));
-		visit(check, addon, uki);
+		if (!dps_check_is_file_damaged(check, part, path))
+			visit(check, addon, uki);
 		dps_program_free(addon);
 	}
 }
@@ -354,7 +355,8 @@ look_into_subdirectories(DpsCheck *check, DpsBootPart *part)
 			if (is_started_by_entry(check, part, file))
 				continue;
 			program = dps_program_read(part, file, DPS_UKI_SECTIONS);
-			if (program->is_pe && program->uki.has_linux)
+			if (!dps_check_is_file_damaged(check, part, file) && program->is_pe &&
+			    program->uki.has_linux)
 				report_uki(check, 0, program, "move it to EFI/Linux itself",
 					   "is in a directory below EFI/Linux: no menu shows it");
 			dps_program_free(program);

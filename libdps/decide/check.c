@@ -126,7 +126,12 @@ gboolean
 dps_check_is_file_damaged(DpsCheck *check, const DpsBootPart *part, const char *path)
 {
 	guint number = dps_check_part_number(part);
+	const char *lost = dps_boot_get_lost(part, path);
 
+	if (lost) {
+		dps_check_cannot_judge(check, number, lost);
+		return TRUE;
+	}
 	/* Entries have their paths without a slash in front, and FAT names in any case. */
 	path += strspn(path, "/");
 	for (guint i = 0; i < check->findings->len; i++) {

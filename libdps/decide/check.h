@@ -81,8 +81,9 @@ void dps_check_cannot_judge(DpsCheck *check, guint partition, const char *reason
  * partition (0: the disk): what only follows from that is no fault of its own. */
 gboolean dps_check_has_error(DpsCheck *check, const char *code, guint partition);
 
-/* Whether a rule above has reported that a file of this partition is damaged on the medium: then it
- * says that the rule that runs could not be judged of it. */
+/* Whether a file of this partition is damaged on the medium, which a rule above has reported, or
+ * not given by it, which content-unreadable reports: then it says that the rule that runs could not
+ * be judged of it. */
 gboolean dps_check_is_file_damaged(DpsCheck *check, const DpsBootPart *part, const char *path);
 
 /* Whether what a partition holds could be read; says that the rule could not be judged of what

@@ -10,7 +10,9 @@ struct _DpsFiles {
 	const DpsFilesClass *class;
 	void *fs;
 	char *note;
-	char *top; /* the directory that is "/"; NULL: the file system's own */
+	char *top;		/* the directory that is "/"; NULL: the file system's own */
+	GHashTable *lost;	/* a path without its first slash, and what is said of it */
+	const char *first_lost; /* of it, lent */
 };
 
 struct _DpsFile {
@@ -54,6 +56,7 @@ dps_files_new(const DpsFilesClass *class, void *fs, const char *note)
 	self->class = class;
 	self->fs = fs;
 	self->note = g_strdup(note);
+	self->lost = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
 	return self;
 }
 
@@ -67,6 +70,7 @@ dps_files_free(DpsFiles *self)
 		self->class->free(self->fs);
 	g_free(self->note);
 	g_free(self->top);
+	g_hash_table_unref(self->lost);
 	g_free(self);
 }
 
@@ -198,14 +202,54 @@ resolve(DpsFiles *self, const char *path, char **clean, DpsFileInfo **info, GErr
 	return TRUE;
 }
 
+void
+dps_files_note_lost(DpsFiles *self, const char *path, const GError *error)
+{
+	g_autofree char *whole = g_strconcat("/", path + strspn(path, "/"), NULL);
+	char *message;
+
+	if (!g_error_matches(error, DPS_ERROR, DPS_ERROR_IO) ||
+	    g_hash_table_contains(self->lost, whole + 1))
+		return;
+
+	message = g_str_has_prefix(error->message, whole)
+			  ? g_strdup(error->message)
+			  : g_strdup_printf("%s: %s", whole, error->message);
+	g_hash_table_insert(self->lost, g_strdup(whole + 1), message);
+	if (!self->first_lost)
+		self->first_lost = message;
+}
+
+const char *
+dps_files_get_lost(DpsFiles *self, const char *path)
+{
+	return g_hash_table_lookup(self->lost, path + strspn(path, "/"));
+}
+
+const char *
+dps_files_get_first_lost(DpsFiles *self)
+{
+	return self->first_lost;
+}
+
+/* Passes on why @path could not be read, which it takes. */
+static gboolean
+fail(DpsFiles *self, const char *path, GError *failure, GError **error)
+{
+	dps_files_note_lost(self, path, failure);
+	g_propagate_error(error, failure);
+	return FALSE;
+}
+
 gboolean
 dps_files_lookup(DpsFiles *self, const char *path, DpsFileInfo **info, GError **error)
 {
 	g_autoptr(DpsFileInfo) found = NULL;
 	g_autofree char *clean = NULL;
+	GError *failure = NULL;
 
-	if (!resolve(self, path, &clean, &found, error))
-		return FALSE;
+	if (!resolve(self, path, &clean, &found, &failure))
+		return fail(self, path, failure, error);
 
 	if (info)
 		*info = g_steal_pointer(&found);
@@ -256,28 +300,31 @@ compare_names(gconstpointer a, gconstpointer b)
 GPtrArray *
 dps_files_list(DpsFiles *self, const char *path, GError **error)
 {
-	g_autofree char *clean = resolve_to(self, path, DPS_FILE_DIRECTORY, error);
-	GPtrArray *infos;
+	GError *failure = NULL;
+	g_autofree char *clean = resolve_to(self, path, DPS_FILE_DIRECTORY, &failure);
+	GPtrArray *infos = clean ? self->class->list(self->fs, clean, &failure) : NULL;
 
-	if (!clean)
+	if (!infos) {
+		fail(self, path, failure, error);
 		return NULL;
-
-	infos = self->class->list(self->fs, clean, error);
-	if (infos)
-		g_ptr_array_sort(infos, compare_names);
+	}
+	g_ptr_array_sort(infos, compare_names);
 	return infos;
 }
 
 DpsFile *
 dps_files_open(DpsFiles *self, const char *path, GError **error)
 {
-	g_autofree char *clean = resolve_to(self, path, DPS_FILE_REGULAR, error);
+	GError *failure = NULL;
+	g_autofree char *clean = resolve_to(self, path, DPS_FILE_REGULAR, &failure);
 	DpsRegion region;
 	DpsFile *file;
 	void *handle;
 
-	if (!clean || !self->class->open(self->fs, clean, &region, &handle, error))
+	if (!clean || !self->class->open(self->fs, clean, &region, &handle, &failure)) {
+		fail(self, path, failure, error);
 		return NULL;
+	}
 
 	file = g_new0(DpsFile, 1);
 	file->class = self->class;
@@ -291,6 +338,7 @@ dps_files_read(DpsFiles *self, const char *path, size_t max_size, size_t *size, 
 {
 	g_autoptr(DpsFile) file = dps_files_open(self, path, error);
 	g_autofree char *content = NULL;
+	GError *failure = NULL;
 	uint64_t n;
 
 	if (!file)
@@ -302,7 +350,8 @@ dps_files_read(DpsFiles *self, const char *path, size_t max_size, size_t *size, 
 				      path, n, max_size);
 
 	content = g_malloc((size_t)n + 1);
-	if (!dps_region_read(&file->region, 0, content, (size_t)n, error)) {
+	if (!dps_region_read(&file->region, 0, content, (size_t)n, &failure)) {
+		fail(self, path, failure, error);
 		dps_prefix_error(error, "%s: ", path);
 		return NULL;
 	}

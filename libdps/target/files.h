@@ -185,6 +185,18 @@ DpsFile *dps_files_open(DpsFiles *self, const char *path, GError **error);
 char *dps_files_read(DpsFiles *self, const char *path, size_t max_size, size_t *size,
 		     GError **error);
 
+/*
+ * What the medium did not give (%DPS_ERROR_IO) to dps_files_lookup(), _list(), _open() and _read()
+ * is remembered by the path that was asked for: it is there, or not, or anything.
+ */
+
+/* Who reads the region of a file says so himself; another error is none of this. */
+void dps_files_note_lost(DpsFiles *self, const char *path, const GError *error);
+
+/* (nullable): one line, "/EFI/Linux/a.efi: Input/output error"; NULL: nothing of @path was lost */
+const char *dps_files_get_lost(DpsFiles *self, const char *path);
+const char *dps_files_get_first_lost(DpsFiles *self); /* of all paths */
+
 /**
  * dps_files_get_attribute:
  * @self: files

@@ -117,6 +117,65 @@ for line, (slash, its, _) in LINES.items():
     DISKS[f"line {line}"] = ([esp(), root(**GENERIC, files=tree), other(uuid=PARTUUID)], 3, 0)
 
 
+# An ESP whose clusters are the kernel's blocks, so that only one file or directory is lost.
+BOOT = {
+    "EFI/BOOT/BOOTX64.EFI": makepe.systemd_boot(),
+    "EFI/Linux/a.efi": makepe.uki(extra=[(".pad", bytes(8192)), (".cmdline", b"quiet lost")]),
+    "EFI/Linux/a.efi.extra.d/x.addon.efi": makepe.addon(cmdline="addon lost"),
+    "loader/loader.conf": "timeout 7\ndefault k.conf\n",
+    "loader/entries/k.conf": "title K\nlinux /k/linux\ninitrd /k/initrd\noptions quiet\n",
+    "k/linux": makepe.build([(".text", b"\x90" * 64), (".kernel", b"")]),
+    "k/initrd": "initrd",
+}
+SHIM = {
+    "EFI/BOOT/BOOTX64.EFI": makepe.shim(),
+    "EFI/BOOT/fbx64.efi": makepe.build([(".text", b"\x90" * 64)]),
+    "EFI/test/BOOTX64.CSV": "shimx64.efi,Test,,\n".encode("utf-16"),
+    "EFI/test/shimx64.efi": makepe.shim(signed=True),
+    "EFI/test/grubx64.efi": makepe.grub("2.12"),
+}
+
+
+def slot(name):
+    """How a directory begins a long name."""
+    return name[:5].encode("utf-16-le")
+
+
+# What is there, and bytes that only the lost block has; what is said to be lost; a rule that is not judged.
+LOST_FILES = {
+    "directory of a kernel": (BOOT, b"INITRD     ", "k/linux", "bls-entry-file-missing"),
+    "loader entries": (BOOT, slot("k.conf"), "loader/entries", "bls-entry-file-missing"),
+    "entry": (BOOT, b"linux /k/linux", "loader/entries/k.conf", "loader-conf-default-nomatch"),
+    "kernel": (BOOT, b".kernel\0", "k/linux", "bls-linux-not-efi"),
+    "images": (BOOT, slot("a.efi"), "EFI/Linux", "uki-truncated"),
+    "header of an image": (BOOT, b".pad\0", "EFI/Linux/a.efi", "uki-truncated"),
+    "cmdline of an image": (BOOT, b"quiet lost", "EFI/Linux/a.efi", "uki-truncated"),
+    "addons": (BOOT, slot("x.addon.efi"), "EFI/Linux/a.efi.extra.d", "uki-addon-misplaced"),
+    "addon": (BOOT, b"addon lost", "EFI/Linux/a.efi.extra.d/x.addon.efi", "uki-addon-misplaced"),
+    "fallback": (BOOT, b"systemd-boot 257", "EFI/BOOT/BOOTX64.EFI", "esp-fallback-not-pe"),
+    "fallbacks": (BOOT, b"BOOTX64 EFI", "EFI/BOOT", "esp-fallback-missing"),
+    "loader.conf": (BOOT, b"timeout 7", "loader/loader.conf", "loader-conf-default-nomatch"),
+    "vendor": (SHIM, b"SHIMX64 EFI", "EFI/test/BOOTX64.CSV", "esp-shim-csv"),
+    "csv": (SHIM, "shimx64.efi,Test".encode("utf-16-le"), "EFI/test/BOOTX64.CSV", "esp-shim-csv"),
+    "second loader": (SHIM, b"\ngrub,3,Vendor", "EFI/test/grubx64.efi", "esp-fallback-not-pe"),
+}
+
+
+def add_lost_files(place):
+    """Their images below @place, and where each one's lost block is."""
+    lost, made = {}, {}
+    for name, (files, mark, *_) in LOST_FILES.items():
+        image = place / f"{name}.raw"
+        if id(files) not in made:
+            made[id(files)] = makedisk.make(image, [esp(mkfs=("-F16", "-s8"), files=files), root()])
+        else:
+            makedisk.run("cp", "--sparse=always", made[id(files)], image)
+        content = image.read_bytes()
+        assert content.count(mark) == 1, (name, content.count(mark))
+        lost[image] = [content.index(mark) // 4096 * 4096]
+    return lost
+
+
 @pytest.fixture(scope="module", name="shelf")
 def shelf_fixture(tmp_path_factory):
     """All disks of this file, sound in one directory and with their bad blocks in another."""
@@ -127,6 +186,7 @@ def shelf_fixture(tmp_path_factory):
         lost[image] = [start_of(image, number) + inside]
     table = makedisk.make(place / "table.raw", [root()])
     lost[table] = [0, table.stat().st_size - 4096]
+    lost.update(add_lost_files(place))
     with makedisk.with_bad_blocks(lost) as top:
         yield place, top
 
@@ -267,6 +327,20 @@ def test_nobody_is_accused(shelf, name):
         assert not [f for f in findings if f["code"] == "not-judged" and "esp-no-loader-entries" in f["message"]]
     else:
         assert [f for f in findings if f["code"] == "not-judged" and f["partition"] == number], findings
+
+
+@pytest.mark.parametrize("name", LOST_FILES)
+def test_no_file_is_accused(shelf, name):
+    sound, bad = (place / f"{name}.raw" for place in shelf)
+    *_, path, rule = LOST_FILES[name]
+    known = findings_of(sound, "--arch=x86_64", status=0)
+    findings = findings_of(bad, "--arch=x86_64", status=1)
+    (found,) = [f for f in findings if f["severity"] == "error"]
+    assert (found["code"], found["partition"]) == ("content-unreadable", 1), found
+    assert f"{path}: " in found["message"] and EIO in found["message"] and "failing" in found["hint"]
+    assert [f for f in findings if f["code"] == "not-judged" and f["partition"] == 1 and rule in f["message"]], findings
+    new = {f["code"] for f in findings if f["severity"] == "warning"} - {f["code"] for f in known}
+    assert not new, findings
 
 
 def test_a_device_that_ends_early(tmp_path):

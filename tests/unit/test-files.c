@@ -172,7 +172,12 @@ test_links(void)
 		g_assert_cmpstr(info ? info->name : NULL, ==, rows[i].name);
 		if (rows[i].code != 0)
 			g_assert_error(error, DPS_ERROR, rows[i].code);
+		g_assert_cmpint(dps_files_get_lost(files, rows[i].path) != NULL, ==,
+				rows[i].code == DPS_ERROR_IO);
 	}
+	g_assert_true(g_str_has_prefix(dps_files_get_first_lost(files), "/etc/unreadable: "));
+	g_assert_nonnull(dps_files_get_lost(files, "etc/unreadable"));
+	g_assert_null(dps_files_get_lost(files, "/etc"));
 }
 
 /* A directory as "/": links and ".." end there, and what is outside is not there. */
@@ -259,6 +264,8 @@ test_read(void)
 			g_assert_error(error, DPS_ERROR, rows[i].code);
 			g_assert_cmpuint(size, ==, 99); /* untouched on failure */
 		}
+		g_assert_cmpint(dps_files_get_lost(files, rows[i].path) != NULL, ==,
+				rows[i].code == DPS_ERROR_IO);
 		g_assert_cmpuint(n_open, ==, 0);
 	}
 }
