@@ -28,7 +28,9 @@ run(const Options *options, Screen *screen, GError **error)
 	target.disk = dps_disk_open_with_sector_size(disk, DPS_OPEN_WRITABLE | options->lock,
 						     options->sector_size, error);
 	if (!target.disk) {
-		if (options->n_arguments == 1)
+		/* One that is there, and locked or not to be opened, is not elsewhere. */
+		if (options->n_arguments == 1 &&
+		    error && g_error_matches(*error, DPS_ERROR, DPS_ERROR_NOT_FOUND))
 			g_prefix_error(error, "%s: name the DISK, it is not where it was: ",
 				       options->arguments[0]);
 		return -1;

@@ -486,6 +486,33 @@ def test_a_backup_of_an_image_with_any_name(disk, original):
     assert digest(odd) == digest(original)
 
 
+def test_undo_says_where_the_disk_is_not_only_when_it_is_not_there(disk, tmp_path):
+    """What is there and cannot be opened is told as it is: to name it would not help."""
+    backup, journal = tmp_path / "backup.json", tmp_path / "disk.raw.dps-journal"
+    call("apply", "--backup", backup, disk, *ALL, status=0)
+    elsewhere = f"{backup}: name the DISK, it is not where it was: "
+
+    def refused(says, *options):
+        result = call("undo", *options, backup, status=3)
+        assert says in result.err and "name the DISK" not in result.err, result
+
+    with open(disk, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        refused("disk.raw: locked by ", "--lock=nonblock")
+    journal.write_bytes(b"no journal")
+    journal.chmod(0o600)
+    refused(f"{journal}: not a journal")
+    journal.unlink()
+    if makedisk.can_mount():
+        with makedisk.loop_device(disk) as loop:
+            refused(loop)
+    moved = disk.rename(tmp_path / "moved.raw")
+    assert elsewhere in call("undo", backup, status=3).err
+    disk.mkdir()
+    refused("a directory, not a disk")
+    call("undo", backup, moved, status=0)
+
+
 def test_no_backup(disk):
     out = call("apply", "--backup=none", disk, *ALL, status=0).out
     assert "dps-tag undo" not in out
