@@ -21,7 +21,7 @@ will_end(int signal, const sigset_t *pending, const sigset_t *blocked)
 /* Applies without being ended half way.  A signal that came meanwhile is told of and then does what
  * it does; the disk is whole by then. */
 static gboolean
-apply_whole(Screen *screen, DpsPlan *plan, const char *backup, GError **error)
+apply_whole(Screen *screen, Target *target, DpsPlan *plan, const char *backup, GError **error)
 {
 	sigset_t ending, before, pending;
 	gboolean ok, is_interrupted = FALSE;
@@ -44,6 +44,7 @@ apply_whole(Screen *screen, DpsPlan *plan, const char *backup, GError **error)
 
 		screen_complain(screen, message);
 	} else if (is_interrupted && error && *error) {
+		target_tell_finished(target, error);
 		screen_complain(screen, (*error)->message);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
@@ -65,7 +66,7 @@ finish(gboolean is_told, DpsPlan *plan, int status, GError **error)
 }
 
 int
-apply_plan(const Options *options, Screen *screen, const Target *target, DpsPlan *plan,
+apply_plan(const Options *options, Screen *screen, Target *target, DpsPlan *plan,
 	   const char *backup, GError **error)
 {
 	g_autoptr(GPtrArray) findings =
@@ -84,7 +85,7 @@ apply_plan(const Options *options, Screen *screen, const Target *target, DpsPlan
 	}
 
 	if (target->disk) {
-		if (!apply_whole(screen, plan, backup, error))
+		if (!apply_whole(screen, target, plan, backup, error))
 			return -1;
 		if (!options->json)
 			report_applied(screen, plan);

@@ -17,5 +17,5 @@
  *
  * Returns: the exit status, -1 on failure
  */
-int apply_plan(const Options *options, Screen *screen, const Target *target, DpsPlan *plan,
+int apply_plan(const Options *options, Screen *screen, Target *target, DpsPlan *plan,
 	       const char *backup, GError **error);

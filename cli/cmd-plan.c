@@ -117,13 +117,15 @@ run_apply(const Options *options, Screen *screen, GError **error)
 {
 	g_auto(Target) target = { 0 };
 	g_autoptr(DpsPlan) plan = make_plan(options, DPS_OPEN_WRITABLE, &target, error);
-
-	if (!plan)
-		return -1;
+	int status = -1;
 
 	/* Not in the middle of something that asks to be read to its end. */
 	screen->may_page = FALSE;
-	return apply_plan(options, screen, &target, plan, options->backup, error);
+	if (plan)
+		status = apply_plan(options, screen, &target, plan, options->backup, error);
+	if (status < 0)
+		target_tell_finished(&target, error);
+	return status;
 }
 
 const Command command_plan = {

@@ -11,6 +11,7 @@ run(const Options *options, Screen *screen, GError **error)
 	g_autoptr(DpsPlan) plan = NULL;
 	Options how = *options;
 	const char *disk;
+	int status = -1;
 
 	if (options->n_arguments < 1 || options->n_arguments > 2) {
 		g_set_error_literal(
@@ -29,20 +30,22 @@ run(const Options *options, Screen *screen, GError **error)
 						     options->sector_size, error);
 	if (!target.disk) {
 		/* One that is there, and locked or not to be opened, is not elsewhere. */
-		if (options->n_arguments == 1 &&
-		    error && g_error_matches(*error, DPS_ERROR, DPS_ERROR_NOT_FOUND))
+		if (options->n_arguments == 1 && error &&
+		    g_error_matches(*error, DPS_ERROR, DPS_ERROR_NOT_FOUND))
 			g_prefix_error(error, "%s: name the DISK, it is not where it was: ",
 				       options->arguments[0]);
 		return -1;
 	}
-	plan = dps_plan_new_from_backup(target.disk, backup, error);
-	if (!plan)
-		return -1;
 
 	/* How it was before is not ours to judge. */
 	how.no_check = TRUE;
 	screen->may_page = FALSE;
-	return apply_plan(&how, screen, &target, plan, "none", error);
+	plan = dps_plan_new_from_backup(target.disk, backup, error);
+	if (plan)
+		status = apply_plan(&how, screen, &target, plan, "none", error);
+	if (status < 0)
+		target_tell_finished(&target, error);
+	return status;
 }
 
 const Command command_undo = {

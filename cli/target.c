@@ -82,6 +82,16 @@ target_clear(Target *self)
 	g_clear_pointer(&self->why, g_free);
 }
 
+void
+target_tell_finished(Target *self, GError **error)
+{
+	const char *finished = self->disk ? dps_disk_get_finished(self->disk) : NULL;
+
+	if (finished && !self->is_told)
+		g_prefix_error(error, "%s; then: ", finished);
+	self->is_told = TRUE;
+}
+
 char *
 target_describe_no_disk(const Target *self)
 {

@@ -5,9 +5,10 @@
 
 /* What a command works on: a tree, the disk under it, or a disk alone. */
 typedef struct {
-	DpsTree *tree; /* NULL: none */
-	DpsDisk *disk; /* NULL: the tree is on none */
-	char *why;     /* when @disk is NULL: what the tree is on instead, one line */
+	DpsTree *tree;	  /* NULL: none */
+	DpsDisk *disk;	  /* NULL: the tree is on none */
+	gboolean is_told; /* of what was finished first: target_tell_finished() */
+	char *why;	  /* when @disk is NULL: what the tree is on instead, one line */
 } Target;
 
 /**
@@ -25,6 +26,9 @@ gboolean target_open(const Options *options, const char *path, DpsOpenFlags flag
 		     GError **error);
 void target_clear(Target *self);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Target, target_clear)
+
+/* Puts what was finished of a run that was cut off before the error of this one, once. */
+void target_tell_finished(Target *self, GError **error);
 
 /* One line for people, when there is no disk: "/srv/tree: nothing to do: …" */
 char *target_describe_no_disk(const Target *self);

@@ -242,12 +242,36 @@ read_disk(DpsMedium *medium, guint sector_size, GError **error)
 	return g_steal_pointer(&reading);
 }
 
+/* Finishes first what a run that was cut off left to write. */
+static gboolean
+read_first(DpsDisk *disk, guint sector_size, GError **error)
+{
+	const char *path = dps_medium_get_path(disk->medium);
+	guint own;
+
+	if (dps_medium_is_writable(disk->medium) && !dps_journal_finish(disk->medium, NULL, error))
+		return FALSE;
+
+	own = dps_medium_get_sector_size(disk->medium);
+	if (own != 0 && own != 512 && own != 4096)
+		return dps_throw(error, DPS_ERROR_UNSUPPORTED,
+				 "%s: sectors of %u bytes: only 512 and 4096 are known to work",
+				 path, own);
+	if (own != 0 && sector_size != 0 && own != sector_size)
+		return dps_throw(error, DPS_ERROR_INVALID,
+				 "%s: sector size %u: the device has sectors of %u bytes", path,
+				 sector_size, own);
+
+	disk->sector_size = own ? own : sector_size;
+	disk->now = read_disk(disk->medium, disk->sector_size, error);
+	return disk->now != NULL;
+}
+
 DpsDisk *
 dps_disk_open_with_sector_size(const char *path, DpsOpenFlags flags, guint sector_size,
 			       GError **error)
 {
 	g_autoptr(DpsDisk) disk = NULL;
-	guint own;
 
 	g_return_val_if_fail(path != NULL, NULL);
 	g_return_val_if_fail(error == NULL || *error == NULL, NULL);
@@ -262,26 +286,13 @@ dps_disk_open_with_sector_size(const char *path, DpsOpenFlags flags, guint secto
 	disk->medium = dps_medium_open(path, flags, error);
 	if (!disk->medium || !dps_medium_require_disk(disk->medium, error))
 		return NULL;
+	if (!read_first(disk, sector_size, error)) {
+		const char *finished = dps_disk_get_finished(disk);
 
-	/* What a run that was cut off left to write comes first. */
-	if (dps_medium_is_writable(disk->medium) && !dps_journal_finish(disk->medium, NULL, error))
+		if (finished)
+			dps_prefix_error(error, "%s; then: ", finished);
 		return NULL;
-
-	own = dps_medium_get_sector_size(disk->medium);
-	if (own != 0 && own != 512 && own != 4096)
-		return dps_throw_null(
-			error, DPS_ERROR_UNSUPPORTED,
-			"%s: sectors of %u bytes: only 512 and 4096 are known to work", path, own);
-	if (own != 0 && sector_size != 0 && own != sector_size)
-		return dps_throw_null(error, DPS_ERROR_INVALID,
-				      "%s: sector size %u: the device has sectors of %u bytes",
-				      path, sector_size, own);
-
-	disk->sector_size = own ? own : sector_size;
-	disk->now = read_disk(disk->medium, disk->sector_size, error);
-	if (!disk->now)
-		return NULL;
-
+	}
 	return g_steal_pointer(&disk);
 }
 
@@ -326,6 +337,18 @@ dps_disk_refresh(DpsDisk *disk, GError **error)
 	reading_free(disk->now);
 	disk->now = reading;
 	return TRUE;
+}
+
+const char *
+dps_disk_get_finished(DpsDisk *disk)
+{
+	g_return_val_if_fail(disk != NULL, NULL);
+
+	/* Only that is ever left to a journal. */
+	return dps_medium_is_finished(disk->medium)
+		       ? "what a run that was cut off had begun was finished first (a default "
+			 "subvolume)"
+		       : NULL;
 }
 
 const char *

@@ -433,8 +433,10 @@ dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error)
 	/* What was not begun need not be finished: another image may have been put in its place. */
 	if (!is_begun)
 		return remove_journal(&place, error);
-	if (!dps_medium_write_edits(medium, 0, edits, NULL, error) ||
-	    !remove_journal(&place, error))
+	if (!dps_medium_write_edits(medium, 0, edits, NULL, error))
+		return FALSE;
+	dps_medium_set_finished(medium);
+	if (!remove_journal(&place, error))
 		return FALSE;
 	if (finished)
 		*finished = TRUE;

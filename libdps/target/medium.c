@@ -27,6 +27,7 @@ struct _DpsMedium {
 	guint sector_size; /* 0 for a regular file */
 	dev_t device;	   /* 0 for a regular file */
 	gboolean writable;
+	gboolean finished; /* what a run that was cut off had begun */
 };
 
 /* --- The lock -----------------------------------------------------------------------------------
@@ -240,6 +241,18 @@ gboolean
 dps_medium_is_writable(DpsMedium *self)
 {
 	return self->writable;
+}
+
+void
+dps_medium_set_finished(DpsMedium *self)
+{
+	self->finished = TRUE;
+}
+
+gboolean
+dps_medium_is_finished(DpsMedium *self)
+{
+	return self->finished;
 }
 
 gboolean

@@ -32,6 +32,11 @@ dev_t dps_medium_get_device(DpsMedium *self);	   /* st_rdev; 0 for a regular fil
 gboolean dps_medium_is_device(DpsMedium *self);
 gboolean dps_medium_is_writable(DpsMedium *self);
 
+/* That what a run that was cut off had begun was written (target/journal): who fails behind that
+ * cannot say that nothing was changed. */
+void dps_medium_set_finished(DpsMedium *self);
+gboolean dps_medium_is_finished(DpsMedium *self);
+
 /* Fails with DPS_ERROR_UNSUPPORTED for a partition, and names the disk that it is on. */
 gboolean dps_medium_require_disk(DpsMedium *self, GError **error);
 

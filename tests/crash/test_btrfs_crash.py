@@ -228,9 +228,8 @@ START = 1 << 20
 ROOT_X86_64 = "4f68bce3-e8cd-4db1-96e7-fbcaf984b709"
 
 
-@pytest.mark.parametrize("cut", [0, 512, 4096])
-def test_apply_finishes(cut: int, tmp_path: Path) -> None:
-    """A disk image whose last apply was cut off inside the leaf: apply again, with no option more."""
+def cut_off(tmp_path: Path, cut: int) -> tuple[Path, int]:
+    """A disk image whose last apply was cut off inside the leaf, and its journal."""
     if not shutil.which("sfdisk"):
         pytest.skip("SKIP: no sfdisk: install util-linux (fdisk)")
     path, target = prepare(tmp_path, "128M", "-m", "single", "--csum", "sha256")
@@ -251,6 +250,14 @@ def test_apply_finishes(cut: int, tmp_path: Path) -> None:
     journal_path = disk.with_name("disk.raw.dps-journal")
     journal_path.write_bytes(journal_of(edits))
     journal_path.chmod(0o600)
+    return disk, target
+
+
+@pytest.mark.parametrize("cut", [0, 512, 4096])
+def test_apply_finishes(cut: int, tmp_path: Path) -> None:
+    """A disk image whose last apply was cut off inside the leaf: apply again, with no option more."""
+    disk, target = cut_off(tmp_path, cut)
+    journal_path = disk.with_name("disk.raw.dps-journal")
 
     # Whoever only reads leaves it, and says what there is to do.
     before = image.digest(disk)
@@ -270,3 +277,38 @@ def test_apply_finishes(cut: int, tmp_path: Path) -> None:
     done = image.digest(disk)
     assert subprocess.run(command, capture_output=True).returncode == 0
     assert image.digest(disk) == done
+
+
+def test_refused_behind_what_was_finished(tmp_path: Path) -> None:
+    """To open it finishes what was begun: who is refused then is told so, for bytes are others."""
+    first = "dps-tag: what a run that was cut off had begun was finished first (a default subvolume); then: "
+    disk, target = cut_off(tmp_path, 512)
+    journal_path = disk.with_name("disk.raw.dps-journal")
+    kept, journal = image.copy(disk, tmp_path / "kept"), journal_path.read_bytes()
+    there = tmp_path / "there.json"
+    there.write_text("{}")
+    other = tmp_path / "other.json"
+    other.write_text(
+        '{"version": 1, "what": "libdps backup", "time": "-", "changes": [], '
+        f'"disk": {{"path": "{disk}", "uuid": "01234567-89ab-cdef-0123-456789abcdef"}}}}'
+    )
+    rows = [
+        ("nothing was changed: ", ["apply", f"--backup={there}", disk, "home=1"]),
+        ("partition 2", ["apply", disk, "home=2"]),
+        ("the backup is of", ["undo", other]),
+    ]
+    for says, words in rows:
+        for is_pending in (True, False):
+            image.copy(kept, disk)
+            journal_path.write_bytes(journal)
+            journal_path.chmod(0o600)
+            if not is_pending:  # another run has finished it
+                assert subprocess.run([DPS_TAG, *rows[1][1]], capture_output=True).returncode == 3
+            before = image.digest(disk)
+            done = subprocess.run([DPS_TAG, *words], capture_output=True, text=True)
+            assert done.returncode == 3 and says in done.stderr, done.stderr
+            assert done.stderr.startswith(first) == is_pending, done.stderr
+            assert done.stderr.count("finished first") == is_pending, done.stderr
+            assert (image.digest(disk) != before) == is_pending, done.stderr
+            assert image.tool(disk, START, "default")[1] == f"{target}\n"
+            assert not journal_path.exists()

@@ -24,6 +24,7 @@ def test_as_sfdisk(disk_raw: Path) -> None:
         assert disk.path == disk_raw
         assert disk.size == disk_raw.stat().st_size
         assert disk.sector_size == 512
+        assert disk.finished is None
         assert disk.uuid == UUID(theirs["id"])
         assert disk.table is dps.Table.GPT
         disk.require_table()

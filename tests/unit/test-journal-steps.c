@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <glib/gstdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #define JOURNAL "image.dps-journal"
@@ -183,6 +184,52 @@ test_finish_faults(Fixture *self, gconstpointer data)
 	}
 }
 
+/* Who cannot open a disk behind what was finished is told of that: its bytes are others. */
+static void
+test_open_behind_it(Fixture *self, gconstpointer data)
+{
+	static const char first[] = "what a run that was cut off had begun was finished first (";
+	g_autoptr(GByteArray) bytes = make_journal();
+	guint n_told = 0, n_before = 0, n_opened = 0;
+
+	sum_journal(bytes);
+	g_clear_pointer(&self->medium, dps_medium_unref);
+	for (guint nth = 1; n_opened == 0; nth++) {
+		g_autoptr(GError) error = NULL;
+		g_autoptr(DpsDisk) disk = NULL;
+		gboolean was_reached;
+
+		put_image(self, 0, 'a', IMAGE_SIZE);
+		put_image(self, FIRST, 'b', 512);
+		put_journal(self, bytes, bytes->len);
+		fault_set_from("read image", nth, EIO);
+		disk = dps_disk_open(self->image, DPS_OPEN_WRITABLE, &error);
+		was_reached = fault_clear();
+		if (disk) {
+			g_assert_false(was_reached);
+			g_assert_true(g_str_has_prefix(dps_disk_get_finished(disk), first));
+			n_opened++;
+			continue;
+		}
+		g_assert_error(error, DPS_ERROR, DPS_ERROR_IO);
+		g_test_message("%u: %s", nth, error->message);
+		if (g_file_test(self->journal, G_FILE_TEST_EXISTS)) {
+			g_assert_null(strstr(error->message, first));
+			n_before++;
+		} else {
+			g_assert_true(g_str_has_prefix(error->message, first));
+			g_assert_nonnull(strstr(error->message, "; then: "));
+			assert_image(self, 'b', 'b');
+			n_told++;
+		}
+	}
+	g_assert_cmpuint(MIN(n_told, n_before), >, 0);
+
+	/* Nothing is left to finish. */
+	self->medium = dps_medium_open(self->image, DPS_OPEN_WRITABLE, NULL);
+	g_assert_false(dps_medium_is_finished(self->medium));
+}
+
 /* The image was renamed or removed while it is open: there is no place for its journal. */
 static void
 test_no_place(Fixture *self, gconstpointer data)
@@ -252,6 +299,7 @@ main(int argc, char **argv)
 		{ "/journal-steps/left-to-the-journal", test_left_to_the_journal },
 		{ "/journal-steps/put-back-and-not-flushed", test_put_back_and_not_flushed },
 		{ "/journal-steps/finish-faults", test_finish_faults },
+		{ "/journal-steps/open-behind-it", test_open_behind_it },
 	};
 
 	g_test_init(&argc, &argv, NULL);

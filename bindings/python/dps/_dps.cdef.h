@@ -151,6 +151,7 @@ gboolean dps_disk_refresh(DpsDisk *disk, GError **error);
 const char *dps_disk_get_path(DpsDisk *disk);
 guint64 dps_disk_get_size(DpsDisk *disk);
 guint dps_disk_get_sector_size(DpsDisk *disk);
+const char *dps_disk_get_finished(DpsDisk *disk);
 const char *dps_disk_get_uuid(DpsDisk *disk);
 DpsTable dps_disk_get_table(DpsDisk *disk);
 gboolean dps_disk_require_table(DpsDisk *disk, GError **error);

@@ -163,6 +163,12 @@ class Disk(Closing):
             call(lib.dps_disk_refresh, pointer)
 
     @property
+    def finished(self) -> Optional[str]:
+        """What a run that was cut off had begun, and opening it to write finished; None: nothing."""
+        with self._handle.use() as pointer:
+            return optional_text(lib.dps_disk_get_finished(pointer))
+
+    @property
     def path(self) -> Path:
         """As it was opened."""
         with self._handle.use() as pointer:

@@ -115,6 +115,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsDisk, dps_disk_unref)
  */
 DPS_API gboolean dps_disk_refresh(DpsDisk *disk, GError **error);
 
+/**
+ * dps_disk_get_finished:
+ * @disk: a disk
+ *
+ * To open an image for writing finishes what a run that was cut off had begun, as its journal has
+ * it.  Whatever fails behind that, the image is another than before.
+ *
+ * Returns: (nullable): that and what was finished, one line for people; %NULL: there was nothing
+ * Since: 0.1
+ */
+DPS_API const char *dps_disk_get_finished(DpsDisk *disk);
+
 /* What a disk is.  Strings belong to the disk; that of the UUID is gone with the next refresh. */
 DPS_API const char *dps_disk_get_path(DpsDisk *disk);  /* as it was opened */
 DPS_API guint64 dps_disk_get_size(DpsDisk *disk);      /* bytes */
