@@ -6,6 +6,7 @@
 #include "made-up-system.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -419,6 +420,39 @@ test_default_place(Fixture *self, gconstpointer data)
 	made_up_remove(root);
 }
 
+/* What is printed when the way back fails too goes to the disk where it is now. */
+static void
+test_line_to_undo(Fixture *self, gconstpointer data)
+{
+	g_autofree char *gone = g_build_filename(self->dir, "gone.raw", NULL);
+
+	for (int is_moved = 0; is_moved < 2; is_moved++) {
+		g_autofree char *line =
+			g_strdup_printf("or `dps-tag undo %s%s%s`", self->backup,
+					is_moved ? " " : "", is_moved ? self->path : "");
+		g_autoptr(GError) error = NULL;
+		int fd;
+
+		/* The default subvolume is set, the table is not: as a crash leaves it. */
+		put_disk(self);
+		g_unlink(self->backup);
+		g_assert_true(apply(self, self->backup, &error));
+		g_assert_no_error(error);
+		fd = open(self->path, O_RDWR | O_CLOEXEC);
+		put_table(fd, 0x14);
+		close(fd);
+		if (is_moved)
+			change_backup(self, self->path, gone);
+		g_assert_cmpint(g_chmod(self->backup, 0600), ==, 0);
+
+		fault_set_from("write disk.raw", 2, EIO);
+		g_assert_false(apply(self, self->backup, &error));
+		g_assert_true(fault_clear());
+		g_test_message("%s", error->message);
+		g_assert_nonnull(strstr(error->message, line));
+	}
+}
+
 int
 main(int argc, char **argv)
 {
@@ -431,6 +465,7 @@ main(int argc, char **argv)
 	ADD("/apply-backup/of-another-partition", test_of_another_partition);
 	ADD("/apply-backup/moved-after-a-crash", test_moved_after_a_crash);
 	ADD("/apply-backup/of-a-table", test_of_a_table);
+	ADD("/apply-backup/line-to-undo", test_line_to_undo);
 	ADD("/apply-backup/default-place", test_default_place);
 #undef ADD
 	return g_test_run();
