@@ -86,10 +86,11 @@ dps_hint_of_disk(DpsDisk *disk, const char *hint)
 	if (has_odd_entries(disk) && is_theirs(hint))
 		g_string_printf(text,
 				"its entries have %u bytes, and sgdisk would write an empty table "
-				"over them: the next dps-tag apply that changes something makes "
+				"over them: the next dps-tag apply%s that changes something makes "
 				"both copies good; better make the table anew with entries of 128 "
 				"bytes, for Linux reads no others",
-				dps_disk_get_gpt(disk)->current->entry_size);
+				dps_disk_get_gpt(disk)->current->entry_size,
+				dps_disk_get_gpt(disk)->primary.good ? "" : " --force");
 	else if (is_image_of_large_sectors(disk))
 		put_on_loop(text);
 	g_string_replace(text, "{disk}", path, 0);

@@ -106,16 +106,19 @@ check_winner(DpsPlan *plan, GPtrArray *outcomes, const DpsAssignment *root, GErr
 				   winner, winner);
 }
 
-/* The last row, when it is of that partition, or a new one: its changes follow each other. */
+/* The row of that partition, or a new one: in a backup its changes need not follow each other. */
 static DpsGptEntryChange *
 need_entry_change(GPtrArray *entries, guint partition)
 {
-	DpsGptEntryChange *entry = entries->len > 0 ? entries->pdata[entries->len - 1] : NULL;
+	DpsGptEntryChange *entry;
 
-	if (!entry || entry->number != partition) {
-		entry = dps_gpt_entry_change_new(partition);
-		g_ptr_array_add(entries, entry);
+	for (guint i = entries->len; i > 0; i--) {
+		entry = entries->pdata[i - 1];
+		if (entry->number == partition)
+			return entry;
 	}
+	entry = dps_gpt_entry_change_new(partition);
+	g_ptr_array_add(entries, entry);
 	return entry;
 }
 
@@ -214,6 +217,23 @@ add_repairs(DpsPlan *plan, const char *repairs, gboolean is_cut_off)
 							   repairs));
 }
 
+/* Undo takes no `--force`: to repair a table is not to take something back. */
+static gboolean
+check_primary_for_undo(DpsPlan *plan, GError **error)
+{
+	const DpsGpt *gpt = dps_disk_get_gpt(plan->disk);
+	g_autofree char *hint = NULL;
+
+	if (gpt->primary.good || gpt->primary.unreadable)
+		return TRUE;
+	/* By itself sgdisk may put the entries elsewhere, where we leave them alone. */
+	hint = dps_hint_of_disk(plan->disk, "put it back from that: `sgdisk -j 2 -e {disk}`");
+	return dps_throw(error, DPS_ERROR_REFUSED,
+			 "%s: the primary table is bad (%s), and the backup is good: %s; then undo "
+			 "again",
+			 dps_disk_get_path(plan->disk), gpt->primary.problem, hint);
+}
+
 gboolean
 dps_plan_prepare_table(DpsPlan *plan, GError **error)
 {
@@ -237,6 +257,8 @@ dps_plan_prepare_table(DpsPlan *plan, GError **error)
 		return TRUE;
 	}
 
+	if (plan->table_first && entries->len > 0 && !check_primary_for_undo(plan, error))
+		return FALSE;
 	if (!dps_gpt_edit(gpt, entries, plan->force, &edits, &repairs, error)) {
 		dps_prefix_error(error, "%s: ", dps_disk_get_path(plan->disk));
 		return FALSE;

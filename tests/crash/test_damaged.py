@@ -295,3 +295,25 @@ def test_a_journal_that_is_a_link(tmp_path: Path) -> None:
     commands.run(DPS_TAG, "apply", disk.path, *commands.ASSIGNMENTS)
     assert secret.read_text() == "mine\n" and journal.is_symlink()
     assert commands.by_us(disk)[0] in (OLD, NEW)
+
+
+@pytest.mark.parametrize("sector", [512, 4096])
+def test_undo_beside_a_bad_primary(tmp_path: Path, sector: int) -> None:
+    """It names a command that there is: typed as it is printed it makes both copies good, and undo goes on."""
+    if sector == 4096 and (os.geteuid() != 0 or not os.path.exists("/dev/loop-control")):
+        pytest.skip("SKIP: needs root and loop devices")
+    disk = commands.make(tmp_path / "work", "table", sector)
+    done = commands.run(*commands.apply_words(disk))
+    assert done.returncode == 0, done.stderr
+    applied = disk.path.read_bytes()
+    for at, data in ((sector, bytes(sector)), (sector + 60, b"x"), (2 * sector + 60, b"x")):
+        disk.path.write_bytes(applied[:at] + data + applied[at + len(data) :])
+        before = digest(disk.path)
+        done = commands.run(*commands.undo_words(disk))
+        assert done.returncode == 3 and "--force" not in done.stderr, done.stderr
+        assert digest(disk.path) == before
+        commands.follow_hint([{"code": "", "hint": done.stderr}], ("",), disk.path.parent)
+        assert commands.copies_agree(disk) and commands.by_us(disk)[0] == NEW
+        done = commands.run(*commands.undo_words(disk))
+        assert done.returncode == 0, done.stderr
+        assert commands.by_us(disk)[0] == commands.by_kernel(disk) == OLD
