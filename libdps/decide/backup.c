@@ -50,6 +50,23 @@ value_to_json(DpsChangeKind kind, const DpsValue *value)
 	g_assert_not_reached();
 }
 
+/* UEFI 2.10, table 5-6: a name has 36 units of UTF-16. */
+static gboolean
+fits_entry(const char *name)
+{
+	glong n_units = 0;
+	g_autofree gunichar2 *units = g_utf8_to_utf16(name, -1, NULL, &n_units, NULL);
+
+	return units && n_units <= DPS_GPT_NAME_UNITS;
+}
+
+/* A UUID is changed from what the entry is known by, null or not, and to none that is null. */
+static gboolean
+is_uuid_change(const DpsBackupEntry *entry, const DpsValue *from, const DpsValue *to)
+{
+	return dps_guid_equal(&from->guid, &entry->guid) && !dps_guid_is_null(&to->guid);
+}
+
 static gboolean
 value_from_json(DpsChangeKind kind, json_t *json, DpsValue *value)
 {
@@ -57,7 +74,9 @@ value_from_json(DpsChangeKind kind, json_t *json, DpsValue *value)
 	json_int_t id;
 
 	switch (kind) {
-	case DPS_CHANGE_TYPE:
+	case DPS_CHANGE_TYPE: /* null, it would be no partition */
+		return text && dps_guid_from_string(text, &value->guid, NULL) &&
+		       !dps_guid_is_null(&value->guid);
 	case DPS_CHANGE_UUID:
 		return text && dps_guid_from_string(text, &value->guid, NULL);
 	case DPS_CHANGE_FLAGS:
@@ -69,7 +88,7 @@ value_from_json(DpsChangeKind kind, json_t *json, DpsValue *value)
 		return TRUE;
 	case DPS_CHANGE_NAME:
 		value->text = g_strdup(text);
-		return text != NULL;
+		return text != NULL && fits_entry(text);
 	case DPS_CHANGE_BTRFS_DEFAULT:
 		id = json_integer_value(json_object_get(json, "id"));
 		value->subvolume = (uint64_t)id;
@@ -137,7 +156,8 @@ read_entry(json_t *json, DpsBackup *backup, GHashTable *seen)
 	    !g_hash_table_add(seen, GINT_TO_POINTER(number * DPS_CHANGE_TABLE + kind)) ||
 	    start <= 0 || !uuid || !dps_guid_from_string(uuid, &entry.guid, NULL) ||
 	    !value_from_json(kind, json_object_get(json, "from"), &from) ||
-	    !value_from_json(kind, json_object_get(json, "to"), &to)) {
+	    !value_from_json(kind, json_object_get(json, "to"), &to) ||
+	    (kind == DPS_CHANGE_UUID && !is_uuid_change(&entry, &from, &to))) {
 		g_free(from.text);
 		g_free(to.text);
 		return FALSE;

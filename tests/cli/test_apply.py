@@ -513,6 +513,29 @@ def test_undo_says_where_the_disk_is_not_only_when_it_is_not_there(disk, tmp_pat
     call("undo", backup, moved, status=0)
 
 
+def test_undo_takes_changes_in_any_order(disk, original):
+    backup = disk.with_name("backup.json")
+    call("apply", "--backup", backup, disk, "root:x86_64=2,read-only", "home=3,read-only", status=0)
+    document = json.loads(backup.read_text())
+    document["changes"].sort(key=lambda change: (change["kind"], change["partition"]))
+    assert [c["partition"] for c in document["changes"]] == [2, 3, 2, 3]
+    backup.write_text(json.dumps(document))
+    call("undo", backup, status=0)
+    assert digest(disk) == digest(original)
+
+
+@pytest.mark.parametrize("new", ["0" * 37, None])
+def test_undo_of_a_file_that_cannot_be(unchanged, failure, new):
+    """The file is wrong, not how it was called."""
+    backup = unchanged.with_name("backup.json")
+    null = "00000000-0000-0000-0000-000000000000"
+    change = {"kind": "name" if new else "type", "partition": 3, "uuid": null, "start": 512,
+              "from": new or null, "to": new or TYPES["home"]}
+    backup.write_text(json.dumps({"version": 1, "what": "libdps backup", "time": "-", "changes": [change],
+                                  "disk": {"path": str(unchanged), "uuid": null}}))
+    failure("undo", backup, status=3, code="corrupt", says=f"{backup}: change 1 of it makes no sense")
+
+
 def test_no_backup(disk):
     out = call("apply", "--backup=none", disk, *ALL, status=0).out
     assert "dps-tag undo" not in out

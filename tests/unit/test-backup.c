@@ -97,6 +97,13 @@ static const struct {
 	{ "flags-sign", "\"0x8000000000000020\"", "\"0x-000000000000020\"", DPS_ERROR_CORRUPT, "change 3 of it" },
 	{ "flags-number", "\"0x8000000000000020\"", "32", DPS_ERROR_CORRUPT, "change 3 of it" },
 	{ "name-number", "\"root-x86-64\"", "4", DPS_ERROR_CORRUPT, "change 4 of it" },
+	{ "name-long", "\"root-x86-64\"", "\"0123456789012345678901234567890123456\"", DPS_ERROR_CORRUPT, "change 4 of it" },
+	{ "name-pairs", "\"root-x86-64\"", "\"😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀x\"", DPS_ERROR_CORRUPT, "change 4 of it" },
+	{ "type-from-null", "\"12121212-1212-1212-1212-121212121212\"", "\"00000000-0000-0000-0000-000000000000\"", DPS_ERROR_CORRUPT, "change 1 of it" },
+	{ "type-to-null", "\"4f68bce3-e8cd-4db1-96e7-fbcaf984b709\"", "\"00000000-0000-0000-0000-000000000000\"", DPS_ERROR_CORRUPT, "change 1 of it" },
+	{ "uuid-from-null", "\"from\": \"a2a2a2a2-a2a2-a2a2-a2a2-a2a2a2a2a2a2\"", "\"from\": \"00000000-0000-0000-0000-000000000000\"", DPS_ERROR_CORRUPT, "change 2 of it" },
+	{ "uuid-from-another", "\"from\": \"a2a2a2a2", "\"from\": \"a3a2a2a2", DPS_ERROR_CORRUPT, "change 2 of it" },
+	{ "uuid-to-null", "\"01234567-89ab-cdef-0123-456789abcdef\"", "\"00000000-0000-0000-0000-000000000000\"", DPS_ERROR_CORRUPT, "change 2 of it" },
 	{ "subvolume-0", "\"id\": 5", "\"id\": 0", DPS_ERROR_CORRUPT, "change 5 of it" },
 	{ "subvolume-negative", "\"id\": 256", "\"id\": -256", DPS_ERROR_CORRUPT, "change 5 of it" },
 	{ "subvolume-number", "{\"id\": 256, \"path\": \"root\"}", "256", DPS_ERROR_CORRUPT, "change 5 of it" },
@@ -180,6 +187,7 @@ test_values(void)
 	HEAD "\"changes\":[{\"kind\":\"" kind "\",\"partition\":" number ",\"uuid\":\"" uuid       \
 	     "\",\"start\":" start ",\"from\":" from ",\"to\":" to "}]}"
 #define UUID "00000000-0000-0000-0000-000000000001"
+#define NULL_UUID "00000000-0000-0000-0000-000000000000"
 
 static void
 test_files(void)
@@ -193,6 +201,11 @@ test_files(void)
 			 "\"0x8000000000000000\""),
 		  0 },
 		{ CHANGE("name", "1", UUID, "1", "\"\"", "\"a\""), 0 },
+		{ CHANGE("name", "1", UUID, "1", "\"\"",
+			 "\"012345678901234567890123456789012345\""),
+		  0 },
+		/* The entry had none: that is as it was. */
+		{ CHANGE("uuid", "1", NULL_UUID, "1", "\"" NULL_UUID "\"", "\"" UUID "\""), 0 },
 		{ CHANGE("btrfs-default", "1", UUID, "1", "{\"id\":5,\"path\":\"\"}",
 			 "{\"id\":256,\"path\":null}"),
 		  0 },
