@@ -105,7 +105,7 @@ check_gpt_primary_bad(DpsCheck *check)
 			check, 0,
 			gpt->primary.unreadable ? DPS_GPT_UNREADABLE_HINT
 						: "put it back from the backup copy: "
-						  "`sgdisk -e {disk}`",
+						  "`sgdisk -j 2 -e {disk}`",
 			"the primary copy of the table is bad (%s); the backup copy is good",
 			gpt->primary.problem);
 }
