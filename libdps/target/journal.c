@@ -424,8 +424,11 @@ dps_journal_finish(DpsMedium *medium, gboolean *finished, GError **error)
 
 	if (!check_owner(medium, &place, fd, &st, error))
 		return FALSE;
-	if (get_state(&place) == DONE)
-		return remove_journal(&place, error);
+	/* Nothing hangs on it: an immutable one is in nobody's way. */
+	if (get_state(&place) == DONE) {
+		remove_journal(&place, NULL);
+		return TRUE;
+	}
 	bytes = read_whole(fd, &place, (uint64_t)st.st_size, error);
 	if (!bytes ||
 	    !parse_edits(medium, &place, bytes, (size_t)st.st_size, edits, &is_begun, error))

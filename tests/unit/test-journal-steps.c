@@ -112,6 +112,28 @@ test_left_to_the_journal(Fixture *self, gconstpointer data)
 	g_assert_false(dps_journal_is_pending(self->medium));
 }
 
+/* One that is done and can neither be written nor removed, immutable perhaps, stops nobody. */
+static void
+test_done_and_not_removed(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GPtrArray) edits = make_edits();
+	g_autoptr(GError) error = NULL;
+	gboolean finished = TRUE;
+
+	fault_set("unlink", 1, EACCES);
+	g_assert_true(dps_journal_write_edits(self->medium, 0, edits, NULL, &error));
+	g_assert_true(fault_clear());
+	g_assert_true(g_file_test(self->journal, G_FILE_TEST_EXISTS));
+
+	fault_set("write image.dps-journal", 1, EPERM);
+	fault_set("unlink", 1, EPERM);
+	g_assert_true(dps_journal_finish(self->medium, &finished, &error));
+	g_assert_true(fault_clear());
+	g_assert_no_error(error);
+	g_assert_false(finished);
+	assert_image(self, 'b', 'b');
+}
+
 /* What was put back is not there any more, whatever becomes of the journal's directory. */
 static void
 test_put_back_and_not_flushed(Fixture *self, gconstpointer data)
@@ -297,6 +319,7 @@ main(int argc, char **argv)
 		{ "/journal-steps/order", test_order },
 		{ "/journal-steps/faults", test_faults },
 		{ "/journal-steps/left-to-the-journal", test_left_to_the_journal },
+		{ "/journal-steps/done-and-not-removed", test_done_and_not_removed },
 		{ "/journal-steps/put-back-and-not-flushed", test_put_back_and_not_flushed },
 		{ "/journal-steps/finish-faults", test_finish_faults },
 		{ "/journal-steps/open-behind-it", test_open_behind_it },
