@@ -5,15 +5,12 @@
 #include <inttypes.h>
 #include <string.h>
 
-/* Whether a header's signature is in the second sector of this size (UEFI 2.10, table 5-5). */
 static gboolean
-has_signature(DpsCheck *check, uint64_t sector_size)
+has_signature(DpsCheck *check, uint32_t sector_size)
 {
 	DpsRegion region = dps_medium_get_region(dps_disk_get_medium(check->disk));
-	char signature[8];
 
-	return dps_region_read(&region, sector_size, signature, sizeof(signature), NULL) &&
-	       memcmp(signature, "EFI PART", sizeof(signature)) == 0;
+	return dps_gpt_has_signature(&region, sector_size);
 }
 
 /* Of a disk whose table nobody gave us, so that there is no DpsGpt to look at. */

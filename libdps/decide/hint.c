@@ -35,17 +35,13 @@ is_image_of_large_sectors(DpsDisk *disk)
 {
 	DpsMedium *medium = dps_disk_get_medium(disk);
 	DpsRegion region = dps_medium_get_region(medium);
-	char signature[8];
 
 	if (dps_medium_is_device(medium))
 		return FALSE;
 	if (dps_disk_get_gpt(disk))
 		return dps_disk_get_sector_size(disk) == 4096;
 
-	/* Of a table that nobody gave us; UEFI 2.10, table 5-5: the header is in the second sector.
-	 */
-	return dps_region_read(&region, 4096, signature, sizeof(signature), NULL) &&
-	       memcmp(signature, "EFI PART", sizeof(signature)) == 0;
+	return dps_gpt_has_signature(&region, 4096); /* of a table that nobody gave us */
 }
 
 /* Puts a loop device in the place of the disk, in the commands of others' partitioners. */

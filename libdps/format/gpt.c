@@ -344,15 +344,13 @@ weigh(const DpsGpt *gpt)
 	return gpt->primary.present || gpt->backup.present ? 1 : 0;
 }
 
-/* A table of the other sector size, on a disk whose sector size is given. */
-static gboolean
-is_of_other_size(const DpsRegion *disk, guint sector_size)
+gboolean
+dps_gpt_has_signature(const DpsRegion *disk, uint32_t sector_size)
 {
-	uint32_t other = sector_size == 512 ? 4096 : 512;
 	uint8_t found[sizeof(signature)];
 
-	return disk->size >= 2 * (uint64_t)other &&
-	       dps_region_read(disk, other, found, sizeof(found), NULL) &&
+	return disk->size >= 2 * (uint64_t)sector_size &&
+	       dps_region_read(disk, sector_size, found, sizeof(found), NULL) &&
 	       memcmp(found, signature, sizeof(signature)) == 0;
 }
 
@@ -362,7 +360,8 @@ explain_absence(const DpsRegion *disk, guint sector_size, const DpsGpt *gpt, con
 {
 	int weight = weigh(gpt);
 
-	if (weight == 0 && sector_size != 0 && is_of_other_size(disk, sector_size)) {
+	if (weight == 0 && sector_size != 0 &&
+	    dps_gpt_has_signature(disk, sector_size == 512 ? 4096 : 512)) {
 		*problem =
 			g_strdup_printf("its GPT is written for sectors of %d bytes, and the disk "
 					"has %u: it was copied from a disk of another kind",

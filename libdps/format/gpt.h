@@ -118,6 +118,9 @@ gboolean dps_gpt_read(const DpsRegion *disk, guint sector_size, DpsGptPresence *
  */
 gboolean dps_gpt_is_safe_for_others(const DpsRegion *disk, const DpsGpt *gpt);
 
+/* Whether a header for sectors of this size begins in the second of them, good or not. */
+gboolean dps_gpt_has_signature(const DpsRegion *disk, uint32_t sector_size);
+
 void dps_gpt_free(DpsGpt *gpt);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(DpsGpt, dps_gpt_free)
 
