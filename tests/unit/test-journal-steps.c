@@ -206,6 +206,32 @@ test_finish_faults(Fixture *self, gconstpointer data)
 	}
 }
 
+/* All is written, and nothing can say so: who opens the image must hear of it. */
+static void
+test_finished_and_not_removed(Fixture *self, gconstpointer data)
+{
+	g_autoptr(GByteArray) bytes = make_journal();
+	g_autoptr(GError) error = NULL;
+	gboolean finished = FALSE;
+
+	sum_journal(bytes);
+	put_image(self, 0, 'a', IMAGE_SIZE);
+	put_image(self, FIRST, 'b', 512);
+	put_journal(self, bytes, bytes->len);
+	fault_set("write " JOURNAL, 1, EPERM);
+	fault_set("unlink", 1, EPERM);
+	g_assert_false(dps_journal_finish(self->medium, &finished, &error));
+	g_assert_true(fault_clear());
+	g_assert_error(error, DPS_ERROR, DPS_ERROR_PERMISSION);
+	assert_image(self, 'b', 'b');
+	g_assert_true(dps_medium_is_finished(self->medium));
+	g_assert_true(dps_journal_is_pending(self->medium));
+
+	g_assert_true(dps_journal_finish(self->medium, &finished, NULL));
+	assert_image(self, 'b', 'b');
+	g_assert_false(g_file_test(self->journal, G_FILE_TEST_EXISTS));
+}
+
 /* Who cannot open a disk behind what was finished is told of that: its bytes are others. */
 static void
 test_open_behind_it(Fixture *self, gconstpointer data)
@@ -322,6 +348,7 @@ main(int argc, char **argv)
 		{ "/journal-steps/done-and-not-removed", test_done_and_not_removed },
 		{ "/journal-steps/put-back-and-not-flushed", test_put_back_and_not_flushed },
 		{ "/journal-steps/finish-faults", test_finish_faults },
+		{ "/journal-steps/finished-and-not-removed", test_finished_and_not_removed },
 		{ "/journal-steps/open-behind-it", test_open_behind_it },
 	};
 
